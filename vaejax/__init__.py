@@ -1,0 +1,44 @@
+"""Variational auto-encoders in JAX: pure functions from the laptop to the pod.
+
+    model     = posterior(encoder) + prior + likelihood(decoder)
+    objective = a loss [B] in nats
+    step      = train_step(model, objective, optimizer, state, x) -> (state, metrics)
+
+`vaejax.checkpoint` and `vaejax.data` load when first used.
+"""
+
+import importlib
+from typing import Any
+
+from vaejax import distributions as distributions
+from vaejax import evaluate as evaluate
+from vaejax import likelihoods as likelihoods
+from vaejax import networks as networks
+from vaejax import objectives as objectives
+from vaejax import posteriors as posteriors
+from vaejax import priors as priors
+from vaejax import rates as rates
+from vaejax.base import ConditionalModel as ConditionalModel
+from vaejax.base import Distribution as Distribution
+from vaejax.base import Family as Family
+from vaejax.base import Model as Model
+from vaejax.base import Objective as Objective
+from vaejax.models import latent_variable_model as latent_variable_model
+from vaejax.parallel import parallelize as parallelize
+from vaejax.train import TrainState as TrainState
+from vaejax.train import init_state as init_state
+from vaejax.train import optimizers as optimizers
+from vaejax.train import train_epoch as train_epoch
+from vaejax.train import train_step as train_step
+
+LAZY = ("checkpoint", "data")
+
+
+def __getattr__(name: str) -> Any:
+    if name in LAZY:
+        return importlib.import_module(f"vaejax.{name}")
+    raise AttributeError(f"module 'vaejax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *LAZY])

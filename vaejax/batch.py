@@ -1,0 +1,64 @@
+"""The global batch: all that a step, an epoch or an objective knows of parallelism.
+
+No signature carries an axis name: these functions ask JAX whether `parallelize` has
+bound one. Under `pmap` a device holds rows of the batch and the axis is bound; under
+`jit` (or on one device, or eagerly) the program sees the global batch.
+"""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from vaejax.base import Key, X
+
+Tree = TypeVar("Tree")  # a pytree of arrays; a distribution is one
+
+AXIS = "batch"  # bound by `parallelize` alone
+
+
+def _index() -> jax.Array | None:
+    """This device's place on the bound axis, or None where none is bound."""
+    try:
+        return jax.lax.axis_index(AXIS)
+    except NameError:
+        return None
+
+
+def batch_size(x: X) -> int:
+    """The number of examples in a pytree of arrays `[B, ...]`."""
+    return jax.tree.leaves(x)[0].shape[0]
+
+
+def global_batch(tree: Tree) -> Tree:
+    """All examples of the global batch: every leaf `[b, ...] -> [B, ...]`."""
+    return tree if _index() is None else jax.lax.all_gather(tree, AXIS, tiled=True)
+
+
+def global_mean(tree: Tree) -> Tree:
+    """Mean over devices of what is already a mean over the local batch."""
+    return tree if _index() is None else jax.lax.pmean(tree, AXIS)
+
+
+def example_keys(key: Key, num_local: int) -> Key:
+    """One key per example, from its index in the global batch: `[b]`."""
+    index = _index()
+    first = 0 if index is None else index * num_local
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(num_local))
+
+
+def local_rows(rows: jax.Array) -> jax.Array:
+    """This device's share `[b]` of the indices `[B]` of a global batch."""
+    index = _index()
+    if index is None:
+        return rows
+    num_local = rows.shape[0] // jax.lax.axis_size(AXIS)
+    return jax.lax.dynamic_slice_in_dim(rows, index * num_local, num_local)
+
+
+def spread(x: X) -> X:
+    """Asks the compiler to lay a global batch over the devices of `parallelize`."""
+    if AXIS not in jax.sharding.get_abstract_mesh().axis_names or _index() is not None:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(AXIS))

@@ -1,0 +1,38 @@
+"""The one place that knows how a key per example meets a batch shape."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.base import Key
+
+
+def noise(
+    draw: Callable[[Key, tuple[int, ...]], jax.Array],
+    key: Key,
+    sample_shape: tuple[int, ...],
+    shape: tuple[int, ...],
+    event_ndims: int,
+) -> jax.Array:
+    """Draws `[*sample_shape, *shape]`; a `[B]` key is one for each of the last batch axis.
+
+    Args:
+      draw: `(key, shape) -> array`, such as `jax.random.normal`.
+      key: a scalar key, or `[B]` keys; B is the last batch axis of `shape`, or a new
+        one where `shape` has none.
+      sample_shape: leading axes to draw.
+      shape: `[*batch_shape, *event_shape]` of the distribution.
+      event_ndims: how many axes of `shape` are the event.
+    """
+    if key.ndim == 0:
+        return draw(key, sample_shape + shape)
+    num_batch = len(shape) - event_ndims
+    lead = sample_shape + shape[: max(num_batch - 1, 0)]
+    own = lead + shape[num_batch:]
+    return jax.vmap(lambda key: draw(key, own), out_axes=len(lead))(key)
+
+
+def sum_event(terms: jax.Array, event_ndims: int) -> jax.Array:
+    """Sums the last `event_ndims` axes: `[..., *event_shape] -> [...]`."""
+    return jnp.sum(terms, axis=tuple(range(-event_ndims, 0)))

@@ -1,0 +1,55 @@
+"""The normal distribution with a diagonal covariance."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from vaejax.base import Distribution, Key
+from vaejax.distributions.noise import noise, sum_event
+
+
+@struct.dataclass
+class Normal(Distribution):
+    r"""Independent normals, :math:`N(x; \text{loc}, \text{scale}^2)`.
+
+    Attributes:
+      loc: mean, `[*batch_shape, *event_shape]`.
+      scale: standard deviation, positive, broadcasts against `loc`.
+      event_ndims: how many trailing axes `log_prob` sums; 0 gives the unsummed terms.
+    """
+
+    loc: jax.Array
+    scale: jax.Array
+    event_ndims: int = struct.field(pytree_node=False, default=1)
+
+    def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Draws `loc + scale * eps`, eps ~ N(0, 1): differentiable in both."""
+        shape = jnp.broadcast_shapes(jnp.shape(self.loc), jnp.shape(self.scale))
+        eps = noise(jax.random.normal, key, sample_shape, shape, self.event_ndims)
+        return self.loc + self.scale * eps
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """Log density in nats, `[..., *batch_shape]`."""
+        standardized = (value - self.loc) / self.scale
+        terms = -0.5 * (standardized**2 + math.log(2 * math.pi)) - jnp.log(self.scale)
+        return sum_event(terms, self.event_ndims)
+
+    def mean(self) -> jax.Array:
+        """The expectation, `[*batch_shape, *event_shape]`."""
+        return self.loc
+
+    def kl_to(self, p: Distribution) -> jax.Array | None:
+        r"""KL(self || p) for a normal p, `[*batch_shape]` in nats.
+
+        With :math:`\rho = \log(\sigma_q / \sigma_p)` a dimension contributes
+        :math:`\frac12 (e^{2\rho} - 1 - 2\rho + (\mu_q - \mu_p)^2 / \sigma_p^2)`;
+        `log1p` and `expm1` keep its digits near q = p, where a posterior collapses.
+        """
+        if not isinstance(p, Normal):
+            return None
+        log_ratio = jnp.log1p((self.scale - p.scale) / p.scale)
+        shift = (self.loc - p.loc) / p.scale
+        terms = 0.5 * (jnp.expm1(2 * log_ratio) - 2 * log_ratio + shift**2)
+        return sum_event(terms, self.event_ndims)

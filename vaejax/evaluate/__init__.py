@@ -1,0 +1,4 @@
+"""Evaluation: how likely, how distorted; every number with its definition and error."""
+
+from vaejax.evaluate.distortion import distortion as distortion
+from vaejax.evaluate.likelihood import log_likelihood as log_likelihood

@@ -1,0 +1,54 @@
+"""The expected distortion, for every model, deterministic ones included."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.base import Key, Model, Params, X
+from vaejax.batch import batch_size, example_keys
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_particles", "images"))
+def distortion(
+    key: Key,
+    model: Model,
+    params: Params,
+    x: X,
+    num_particles: int = 1,
+    *,
+    images: int = 64,
+) -> jax.Array:
+    r"""Estimates :math:`-E_{q(z|x)} \log p(x|z)` of every image, in nats.
+
+    For a deterministic auto-encoder, whose posterior is a point, one particle is exact.
+
+    Args:
+      key: a scalar key.
+      model: any model.
+      params: its parameters.
+      x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
+      num_particles: how many posterior samples are averaged, at least 1.
+      images: how many images are in memory at once.
+
+    Returns:
+      The estimates, `[N]`.
+
+    Raises:
+      ValueError: if a count is less than 1.
+    """
+    if min(num_particles, images) < 1:
+        raise ValueError(
+            "num_particles and images must be at least 1, got "
+            f"{num_particles} and {images}."
+        )
+
+    def one_image(pair: tuple[X, Key]) -> jax.Array:
+        image, key = pair
+        image = jax.tree.map(lambda leaf: leaf[None], image)
+        z = model.encode(params, image).sample(key[None], (num_particles,))
+        return -jnp.mean(model.decode(params, z).log_prob(image))
+
+    with jax.default_matmul_precision("highest"):
+        keys = example_keys(key, batch_size(x))
+        return jax.lax.map(one_image, (x, keys), batch_size=images)

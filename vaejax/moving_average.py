@@ -1,0 +1,48 @@
+"""Moving averages that are neither a state slot nor a special case of a model.
+
+A moving average lives in the parameters, under the name `moving_average`. Its loss term
+has value 0 and a gradient that is minus the update, which `train_step` applies as it is
+whatever the optimizer. The mean over examples and devices makes it that of the global
+batch.
+"""
+
+from typing import Any
+
+import jax
+
+NAME = "moving_average"
+
+
+def toward(average: jax.Array, observed: jax.Array, decay: float) -> jax.Array:
+    r"""A term `[]` of value 0 and gradient :math:`(1 - d)(\text{average} - \text{observed})`.
+
+    Args:
+      average: the parameter.
+      observed: its new observation, of the same shape; no gradient flows into it.
+      decay: d, the share of the old average that a step keeps.
+    """
+    gap = average - jax.lax.stop_gradient(observed)
+    term = 0.5 * (1 - decay) * (gap**2).sum()
+    return term - jax.lax.stop_gradient(term)
+
+
+def route(updates: Any, grads: Any) -> Any:
+    """The optimizer's updates, but minus the gradient for every moving average."""
+
+    def one(path: tuple[Any, ...], update: jax.Array, grad: jax.Array) -> jax.Array:
+        return -grad if NAME in map(_name, path) else update
+
+    return jax.tree_util.tree_map_with_path(one, updates, grads)
+
+
+def hide(grads: Any) -> Any:
+    """The gradients an optimizer sees: 0 for every moving average."""
+
+    def one(path: tuple[Any, ...], grad: jax.Array) -> jax.Array:
+        return 0 * grad if NAME in map(_name, path) else grad
+
+    return jax.tree_util.tree_map_with_path(one, grads)
+
+
+def _name(entry: Any) -> Any:
+    return getattr(entry, "key", None)

@@ -1,0 +1,214 @@
+"""Train state, step and compiled epoch: pure functions; no device, no file, no clock.
+
+Randomness is a pure function of (key, step, position in the global batch), and the
+order of the data of (key, epoch): the key in the state never changes, so a run that
+was stopped and resumed is bit-identical to one that was not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vaejax import moving_average
+from vaejax.base import ConditionalModel, Key, Metrics, Model, Objective, Params, X
+from vaejax.batch import batch_size as num_examples
+from vaejax.batch import example_keys, global_mean, local_rows, spread
+
+NOISE, ORDER, PREPARE = range(3)  # what a key is for
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to resume exactly where it stopped."""
+
+    step: jax.Array  # `[]` int32, steps taken
+    params: Params  # of the model, and under "objective" of an objective that learns
+    opt_state: optax.OptState
+    key: Key  # never split: each purpose and step folds its own
+
+
+def stream(key: Key, purpose: int, index: jax.Array | int) -> Key:
+    """The key for one purpose (`NOISE`, `ORDER`, `PREPARE`) at one step or epoch."""
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), index)
+
+
+def init_state(
+    key: Key,
+    model: Model | ConditionalModel,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    x: X,
+) -> TrainState:
+    """Initialises parameters, optimizer and key in one compiled program.
+
+    Args:
+      key: a scalar typed key; the state keeps a part of it.
+      model: any model; a batch of a `ConditionalModel` is `(x, y)`.
+      objective: its parameters, if it learns, join the model's.
+      optimizer: any optax transformation.
+      x: an example batch `[B, ...]`; its shapes and types matter, and its values where
+        a prior is initialised from data.
+
+    Returns:
+      The `TrainState` at step 0.
+    """
+
+    def init(key: Key, x: X) -> TrainState:
+        model_key, objective_key, train_key = jax.random.split(key, 3)
+        params = model.init(model_key, x)
+        params |= {"objective": objective.init(objective_key, model, params, x)}
+        step = jnp.zeros((), jnp.int32)
+        return TrainState(step, params, optimizer.init(params), train_key)
+
+    return jax.jit(init)(key, x)
+
+
+def train_step(
+    model: Model | ConditionalModel,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    x: X,
+) -> tuple[TrainState, Metrics]:
+    """One step of gradient descent on the mean loss of the batch; pure, not compiled.
+
+    Apply the first three arguments, then compile:
+    `jax.jit(functools.partial(train_step, model, objective, optimizer))`. For a
+    schedule, build the objective (or the model) from `state.step` inside a step of
+    your own that calls this one: it is traced once.
+
+    Args:
+      model: what is trained.
+      objective: gives a loss `[B]`; this is where its mean is taken.
+      optimizer: any optax transformation; moving averages pass it by.
+      state: the state before the step.
+      x: a batch, a pytree of arrays `[B, ...]` (a device's share of it under `pmap`).
+
+    Returns:
+      The next state, and the means `[]` over the batch of `loss` and the objective's
+      metrics.
+    """
+    keys = example_keys(stream(state.key, NOISE, state.step), num_examples(x))
+
+    def mean_loss(params: Params) -> tuple[jax.Array, Metrics]:
+        loss, metrics = objective.loss(keys, model, params, x)
+        return jnp.mean(loss), metrics | {"loss": loss}
+
+    grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params)
+    grads, metrics = global_mean((grads, jax.tree.map(jnp.mean, metrics)))
+    updates, opt_state = optimizer.update(
+        moving_average.hide(grads), state.opt_state, state.params
+    )
+    updates = moving_average.route(updates, grads)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt_state, state.key), metrics
+
+
+Step = Callable[[TrainState, X], tuple[TrainState, Metrics]]
+
+
+def unchanged(key: Key, x: X) -> X:
+    """The `prepare` of data that the model reads as it is."""
+    return x
+
+
+def train_epoch(
+    step: Step,
+    batch_size: int,
+    state: TrainState,
+    *,
+    data: X,
+    num_steps: int | jax.Array | None = None,
+    prepare: Callable[[Key, X], X] = unchanged,
+) -> tuple[TrainState, Metrics]:
+    """Many steps as one program, over data that stays on the device.
+
+    Apply the first two arguments, then compile, donating the state:
+    `jax.jit(functools.partial(train_epoch, step, 128), donate_argnums=0)`.
+
+    Epoch e visits the examples in an order that depends on (key, e) only, and drops
+    the final short batch; the next epoch drops others. Which batch comes next follows
+    from `state.step`, so an epoch may be run in segments of any lengths.
+
+    Args:
+      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`.
+      batch_size: examples per step, over all devices.
+      state: the state before the first step.
+      data: a pytree of arrays `[N, ...]` in their own dtype.
+      num_steps: how many steps, at most an epoch's; may be traced, so that segments of
+        every length share one program. Default: one epoch's, N // batch_size.
+      prepare: `(key, x) -> x` makes a batch of rows of `data` ready for the model, such
+        as `vaejax.data.binarize`; key is `[B]`, one per example.
+
+    Returns:
+      The state after the last step, and the means `[]` of the metrics over the steps.
+
+    Raises:
+      ValueError: if there are fewer examples than one batch, or `num_steps` is known
+        and not from 1 to an epoch's.
+    """
+    total = num_examples(data)
+    epoch_steps = total // batch_size if batch_size > 0 else 0
+    if epoch_steps < 1:
+        raise ValueError(
+            f"An epoch needs at least one batch: got {total} examples and batch_size "
+            f"{batch_size}; lower batch_size or add data."
+        )
+    if num_steps is None:
+        num_steps = epoch_steps
+    elif isinstance(num_steps, jax.Array):
+        num_steps = jnp.clip(num_steps, 0, epoch_steps)
+    elif not 1 <= num_steps <= epoch_steps:
+        raise ValueError(
+            f"num_steps must be from 1 to {epoch_steps}, the steps of an epoch, "
+            f"got {num_steps}."
+        )
+    epoch, first = jnp.divmod(state.step, epoch_steps)
+
+    def order(epoch: jax.Array) -> jax.Array:
+        bits = jax.random.bits(stream(state.key, ORDER, epoch), (total,))
+        return jnp.argsort(bits)[: epoch_steps * batch_size].astype(jnp.int32)
+
+    this = order(epoch)
+    crosses = first + num_steps > epoch_steps
+    following = jax.lax.cond(crosses, order, lambda epoch: this, epoch + 1)
+    rows = jnp.concatenate([this, following]).reshape(2 * epoch_steps, batch_size)
+
+    @jax.jit  # traced once, though its output's shape is asked for first
+    def one(state: TrainState, i: jax.Array) -> tuple[TrainState, Metrics]:
+        mine = local_rows(rows[first + i])
+        x = spread(jax.tree.map(lambda leaf: leaf[mine], data))
+        keys = example_keys(stream(state.key, PREPARE, state.step), len(mine))
+        return step(state, prepare(keys, x))
+
+    def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> Any:
+        state, metrics = one(carry[0], i)
+        return state, jax.tree.map(jnp.add, carry[1], metrics)
+
+    _, shapes = jax.eval_shape(one, state, jnp.int32(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
+    return state, jax.tree.map(lambda total: total / num_steps, sums)
+
+
+def optimizers(
+    model: optax.GradientTransformation, objective: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """One optimizer for the model's parameters, another for those of the objective.
+
+    For an objective that learns, such as a discriminator. Clipping and weight decay
+    belong inside each, since each sees its own parameters only.
+
+    Args:
+      model: for `params["posterior"]`, `params["prior"]` and `params["likelihood"]`.
+      objective: for `params["objective"]`.
+    """
+
+    def label(params: Params) -> dict[str, str]:
+        return {
+            name: "objective" if name == "objective" else "model" for name in params
+        }
+
+    return optax.partition({"model": model, "objective": objective}, label)
