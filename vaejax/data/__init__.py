@@ -1,0 +1,17 @@
+"""Datasets: host arrays in, device arrays out.
+
+Nothing heavy is imported here: tensorflow-datasets and scikit-learn wait until a
+dataset needs them.
+"""
+
+from vaejax.data.dataset import DataError as DataError
+from vaejax.data.dataset import Dataset as Dataset
+from vaejax.data.dataset import Split as Split
+from vaejax.data.dataset import sha256 as sha256
+from vaejax.data.specs import load as load
+from vaejax.data.specs import load_split as load_split
+from vaejax.data.support import check_support as check_support
+from vaejax.data.transforms import binarize as binarize
+from vaejax.data.transforms import dequantize as dequantize
+from vaejax.data.transforms import threshold as threshold
+from vaejax.data.transforms import unit_interval as unit_interval
