@@ -77,7 +77,7 @@ def digits_splits() -> dict[str, Split]:
 
     The images are ordered by class, within a class as in the file, and dealt out by
     their place in this order modulo 9: 2 is validation, 0 and 4 are test. So every
-    split has each class in its proportion to within one image, without a random
+    split has each class in its proportion to within two images, without a random
     number.
     """
     from sklearn.datasets import load_digits

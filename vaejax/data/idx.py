@@ -136,9 +136,9 @@ def find(folder: Path, start: str) -> Path | None:
     """Return the file whose name begins with `start`, if any."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         remedy = "Give the folder that holds the idx files."
-        got = error.strerror or str(error)
+        got = getattr(error, "strerror", None) or str(error)
         raise DataError(folder, "folder", "a readable folder", got, remedy) from None
     found = [name for name in names if name.startswith(start)]
     plain = [n for n in found if not (n.endswith(".gz") and n[:-3] in found)]

@@ -20,7 +20,7 @@ import numpy as np
 from vaejax.data.dataset import DataError, Split, checked_images, checked_labels
 from vaejax.data.idx import find
 from vaejax.data.quiet import quiet_tfds, silence
-from vaejax.data.untrusted import open_file
+from vaejax.data.untrusted import home, open_file
 
 SPLITS = ("train", "validation", "test")
 
@@ -71,12 +71,10 @@ def load_named(
         key = hash_files(manual_dir)
     else:
         key = hash_version("scikit-learn", name)
-    cache = Path(
-        cache_dir or os.environ.get("VAEJAX_CACHE") or "~/.cache/vaejax"
-    ).expanduser()
+    cache = cache_dir or os.environ.get("VAEJAX_CACHE") or "~/.cache/vaejax"
     builders = quiet_tfds(name, "vaejax.data.builders")
     make = getattr(builders, named.builder)
-    folder = cache / f"{name}-{make.VERSION}-{key[:16]}"
+    folder = home(cache) / f"{name}-{make.VERSION}-{key[:16]}"
     if not folder.exists():
         prepare(make, folder, manual_dir)
     try:
@@ -92,7 +90,7 @@ def load_named(
 def source_folder(name: str, data_dir: str | None) -> Path:
     """Return the folder with the idx files of a named set."""
     named = NAMED[name]
-    folder = Path(data_dir or named.folder or "").expanduser()
+    folder = home(data_dir or named.folder or "")
     if not (data_dir or named.folder) or not folder.is_dir():
         got = f"no folder {folder}" if data_dir or named.folder else "none given"
         raise DataError(name, "data_dir", "a folder of idx files", got, named.remedy)
@@ -134,7 +132,7 @@ def prepare(make: Callable[..., Any], folder: Path, manual_dir: Path | None) -> 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         got, remedy = str(error), "Set $VAEJAX_CACHE or cache_dir to another folder."
         raise DataError(folder.parent, "cache", "a folder", got, remedy) from None
     try:

@@ -13,7 +13,6 @@ tfds:NAME             any set of tensorflow-datasets that needs no TensorFlow
 
 import difflib
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from vaejax.data.idx import check_alike, read_folder
 from vaejax.data.named import NAMED, load_named
 from vaejax.data.npz import read_npz
 from vaejax.data.tfds import load_tfds
+from vaejax.data.untrusted import home
 
 
 class Source(NamedTuple):
@@ -124,7 +124,7 @@ def read(spec: str, data_dir: str | None, cache_dir: str | None) -> Source:
         close = difflib.get_close_matches(spec, specs, 1)
         remedy = f"Did you mean {close[0]}?" if close else "Give one of these."
         raise DataError(spec, "dataset", "one of " + ", ".join(specs), spec, remedy)
-    path = Path(rest).expanduser() if kind != "tfds" else Path()
+    path = home(rest)
     if kind == "idx":
         train, test = read_folder(path)
         validation = None

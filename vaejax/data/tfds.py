@@ -1,4 +1,4 @@
-"""Any image set of tensorflow-datasets that is prepared, or can be without TensorFlow."""
+"""Image sets of tensorflow-datasets: prepared, or preparable without TensorFlow."""
 
 import importlib.util
 from typing import Any

@@ -23,6 +23,11 @@ class Readable(Protocol):
         """Return at most n bytes, none at the end."""
 
 
+def home(path: str) -> Path:
+    """Return the path with a leading ~ replaced, unless there is no such user."""
+    return Path(os.path.expanduser(path))
+
+
 def open_file(path: Path, remedy: str) -> BufferedReader:
     """Open a regular file for reading.
 
@@ -40,8 +45,8 @@ def open_file(path: Path, remedy: str) -> BufferedReader:
         file = path.open("rb")
     except FileNotFoundError:
         raise DataError(path, "file", "a file", "nothing there", remedy) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
         remedy = "Check the path and its permissions."
         raise DataError(path, "file", "a readable file", reason, remedy) from None
     if os.fstat(file.fileno()).st_size == 0:
