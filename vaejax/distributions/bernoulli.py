@@ -1,5 +1,7 @@
 """The Bernoulli distribution."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -17,6 +19,8 @@ class Bernoulli(Distribution):
       event_ndims: how many trailing axes `log_prob` sums; 0 gives the unsummed terms.
     """
 
+    support: ClassVar[str] = "binary"
+
     logits: jax.Array
     event_ndims: int = struct.field(pytree_node=False, default=1)
 
@@ -32,8 +36,11 @@ class Bernoulli(Distribution):
         Finite for every finite logit. A value strictly between 0 and 1 gives a cross
         entropy, which is a loss but no log mass.
         """
-        softplus = jnp.maximum(self.logits, 0) + jnp.log1p(jnp.exp(-abs(self.logits)))
-        return sum_event(value * self.logits - softplus, self.event_ndims)
+        logits = self.logits
+        # -|l| as a minimum: both sides then have their mean slope, right, at l = 0.
+        small = jnp.log1p(jnp.exp(jnp.minimum(logits, -logits)))
+        softplus = jnp.maximum(logits, 0) + small
+        return sum_event(value * logits - softplus, self.event_ndims)
 
     def mean(self) -> jax.Array:
         """The probability of a 1, `[*batch_shape, *event_shape]`."""
