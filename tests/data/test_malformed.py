@@ -178,6 +178,12 @@ NPZ: dict[str, tuple[Callable[[], bytes], str]] = {
         "image",
     ),
     "has a label too few": (lambda: saved(image=IMAGES, label=LABELS[1:]), "label"),
+    "has labels of negative size": (
+        lambda: zipped(
+            image=npy(IMAGES), label=described("'|u1'", "(-5,-1)", bytes(5))
+        ),
+        "label",
+    ),
     "has labels in a table": (
         lambda: saved(image=IMAGES, label=LABELS[:, None]),
         "label",
@@ -320,6 +326,23 @@ def assert_useful(error: DataError, file: Path, field: str) -> None:
     assert "\n" not in message
     assert message.isprintable()
     assert len(message) < 600
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("promises 100 GB", "expected at most 4,294,967,296 bytes"),
+        ("holds a pickle", "objects would need pickle"),
+        ("holds records", "expected a plain numeric dtype"),
+        ("has a header of version 9", r"got npy version \(9, 0\)"),
+        ("holds float64", r"Save array.astype\(np.float32\)"),
+    ],
+)
+def test_the_reason_is_the_right_one(what: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "F.npz"
+    path.write_bytes(NPZ[what][0]())
+    with pytest.raises(DataError, match=message):
+        load(f"npz:{path}")
 
 
 def test_the_table_has_at_least_45_rows() -> None:

@@ -11,6 +11,7 @@ BLACK_AND_WHITE = np.array([[0, 255]], np.uint8)
 UNIT = np.array([[0.0, 0.25, 1.0]], np.float32)
 ZERO_ONE = np.array([[0.0, 1.0]], np.float32)
 REAL = np.array([[-1.5, 2.0]], np.float32)
+BELOW = np.array([[-2.0, 1.0]], np.float32)
 ABOVE = np.array([[0.0, 1.25]], np.float32)
 COUNTS = np.array([[0, 7]], np.int32)
 SMALL = np.array([[0, 1]], np.int32)
@@ -24,6 +25,7 @@ NONE = [
     ("zero one", ZERO_ONE, 1, {"binary": True, "counts": True}),
     ("real", REAL, 1, {"binary": None, "unit_interval": None, "counts": None}),
     ("above", ABOVE, 1, {"binary": None, "unit_interval": None, "counts": None}),
+    ("below", BELOW, 1, {"binary": None, "unit_interval": None, "counts": None}),
     ("counts", COUNTS, 1, {"binary": None, "unit_interval": None, "counts": True}),
     ("small counts", SMALL, 1, {"binary": True, "counts": True}),
 ]
