@@ -25,12 +25,14 @@ from vaejax.base import Model as Model
 from vaejax.base import Objective as Objective
 from vaejax.models import latent_variable_model as latent_variable_model
 from vaejax.parallel import parallelize as parallelize
+from vaejax.parallel import replicate as replicate
 from vaejax.train import TrainState as TrainState
 from vaejax.train import init_state as init_state
 from vaejax.train import optimizers as optimizers
 from vaejax.train import train_epoch as train_epoch
 from vaejax.train import train_step as train_step
 
+__version__ = "0.1.0"
 LAZY = ("checkpoint", "data")
 
 

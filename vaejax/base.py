@@ -4,8 +4,10 @@ Everything else in the library is a factory of one of these. All are pure functi
 explicit parameters and explicit keys; nothing here knows of networks or devices.
 """
 
+import functools
+import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 
@@ -27,6 +29,9 @@ def split(key: Key, num: int = 2) -> tuple[Key, ...]:
 
 class Distribution:
     """A frozen pytree; a family writes `sample` and `log_prob`, inherits the rest."""
+
+    # Which values have a density: "real", "binary", "unit_interval" or "counts".
+    support: ClassVar[str] = "real"
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Z:
         """Draws `[*sample_shape, *batch_shape, *event_shape]`.
@@ -117,5 +122,12 @@ class Objective(NamedTuple):
     joins the model's parameters as `params["objective"]`.
     """
 
-    loss: Callable[[Key, Model, Params, X], tuple[jax.Array, Metrics]]
-    init: Callable[[Key, Model, Params, X], Any] = nothing
+    # Each takes `(key, model, params, x)`; most models are a `Model`, and that of
+    # batches `(x, y)` is a `ConditionalModel`.
+    loss: Callable[[Key, Any, Params, X], tuple[jax.Array, Metrics]]
+    init: Callable[[Key, Any, Params, X], Any] = nothing
+
+
+def total_rate(rates: tuple[jax.Array, ...]) -> jax.Array:
+    """The sum of the rates of all layers, `[..., B]`."""
+    return functools.reduce(operator.add, rates)

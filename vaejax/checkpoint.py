@@ -1,5 +1,6 @@
 """Checkpoints of whole train states: the only file that knows orbax."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -7,9 +8,11 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
+from vaejax.base import Params
 from vaejax.train import TrainState
 
 
@@ -36,7 +39,8 @@ class Checkpoints:
           folder: where they lie, a numbered folder for each step.
           num_newest: how many of the newest are kept, at least 1.
           best: the name of a note given to `save`; the checkpoints where it is largest
-            are kept beside the newest. Default: the newest alone.
+            are kept beside the newest. A checkpoint without it is never the best.
+            Default: the newest alone.
           num_best: how many of the best are kept.
 
         Raises:
@@ -49,7 +53,13 @@ class Checkpoints:
             )
         kept: list[Any] = [policies.LatestN(num_newest)]
         if best is not None:
-            kept.append(policies.BestN(get_metric_fn=lambda m: m[best], n=num_best))
+            kept.append(
+                policies.BestN(
+                    get_metric_fn=lambda metrics: metrics[best],
+                    n=num_best,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
         self._best_of = best
         self._manager = ocp.CheckpointManager(
             Path(folder).absolute(),
@@ -75,6 +85,7 @@ class Checkpoints:
           ValueError: if the folder holds this step or a later one.
         """
         notes = dict(notes or {})
+        score = None if self._best_of is None else notes.get(self._best_of)
         step = int(state.step)
         own = jax.tree.map(jnp.copy, _storable(state))  # what the next step donates
         saved = self._manager.save(
@@ -82,9 +93,7 @@ class Checkpoints:
             args=ocp.args.Composite(
                 state=ocp.args.PyTreeSave(own), notes=ocp.args.JsonSave(notes)
             ),
-            metrics=None
-            if self._best_of is None
-            else {self._best_of: notes[self._best_of]},
+            metrics=None if score is None else {self._best_of: score},
         )
         if not saved:
             raise ValueError(
@@ -170,6 +179,21 @@ class Checkpoints:
                     f"{want.get(name, 'absent')} here. Build the model, objective and "
                     "optimizer that were saved, or use a new folder."
                 )
+
+
+def params_sha256(params: Params) -> str:
+    """SHA-256 of parameters, equal exactly if every bit of them is.
+
+    Over the leaves in JAX's order (dictionaries by sorted key): the path with slashes,
+    the dtype, the shape, and the bytes in C order, little-endian.
+    """
+    digest = hashlib.sha256()
+    for path, leaf in _leaves(params):
+        array = np.ascontiguousarray(leaf)
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{_path(path)} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
 
 
 def _storable(state: TrainState) -> TrainState:

@@ -14,12 +14,12 @@ NAME = "moving_average"
 
 
 def toward(average: jax.Array, observed: jax.Array, decay: float) -> jax.Array:
-    r"""A term `[]` of value 0 and gradient :math:`(1 - d)(\text{average} - \text{observed})`.
+    """A term `[]` of value 0, its gradient (1 - decay) (average - observed).
 
     Args:
       average: the parameter.
       observed: its new observation, of the same shape; no gradient flows into it.
-      decay: d, the share of the old average that a step keeps.
+      decay: the share of the old average that a step keeps.
     """
     gap = average - jax.lax.stop_gradient(observed)
     term = 0.5 * (1 - decay) * (gap**2).sum()

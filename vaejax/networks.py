@@ -98,7 +98,8 @@ def headed(network: Network, num_outputs: int) -> Headed:
         return {"network": body, "head": head}
 
     def apply(params: Any, x: Any) -> jax.Array:
-        return dense.apply({"params": params["head"]}, features(params["network"], x))
+        h = features(params["network"], x)
+        return jnp.asarray(dense.apply({"params": params["head"]}, h))
 
     return Headed(init, apply)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax.base import Metrics, X
-from vaejax.batch import AXIS
+from vaejax.batch import AXIS, Tree
 from vaejax.train import TrainState
 
 
@@ -48,10 +48,8 @@ def parallelize(
     """
     if mode not in ("pmap", "jit"):
         raise ValueError(f"mode must be 'pmap' or 'jit', got {mode!r}.")
-    mesh = Mesh(mesh.devices.flatten(), (AXIS,))
-    whole = NamedSharding(mesh, PartitionSpec())
+    mesh = _line(mesh)
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
-
     places = jax.device_put(jnp.arange(mesh.size), rows)  # pmap must map something
 
     def compute(state: TrainState, mapped: Any, kwargs: dict[str, X]) -> Any:
@@ -69,7 +67,7 @@ def parallelize(
             donate_argnums=0,
         )
     else:
-        compiled = jax.jit(compute, out_shardings=whole, donate_argnums=0)
+        compiled = jax.jit(compute, out_shardings=_whole(mesh), donate_argnums=0)
 
     def split(leaf: jax.Array) -> jax.Array:
         num_rows = len(leaf)
@@ -84,9 +82,27 @@ def parallelize(
 
     def call(state: TrainState, *batches: X, **kwargs: X) -> tuple[TrainState, Metrics]:
         batches = jax.tree.map(split, batches)
-        state, kwargs = jax.device_put((state, kwargs), whole)
+        state, kwargs = replicate((state, kwargs), mesh)
         # Under jit, `batch.spread` finds the mesh here; under pmap the axis is bound.
         with jax.set_mesh(mesh) if mode == "jit" else contextlib.nullcontext():
             return compiled(state, (batches, places), kwargs)
 
     return call
+
+
+def replicate(tree: Tree, mesh: Mesh) -> Tree:
+    """Puts a whole copy of a pytree on every device of a mesh.
+
+    `parallelize` does it to what is not yet in place; do it once to the data of an
+    epoch, and the copies stay where they are.
+    """
+    return jax.device_put(tree, _whole(_line(mesh)))
+
+
+def _line(mesh: Mesh) -> Mesh:
+    """The devices of a mesh of any shape along one axis, ours."""
+    return Mesh(mesh.devices.flatten(), (AXIS,))
+
+
+def _whole(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())

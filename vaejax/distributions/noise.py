@@ -15,7 +15,7 @@ def noise(
     shape: tuple[int, ...],
     event_ndims: int,
 ) -> jax.Array:
-    """Draws `[*sample_shape, *shape]`; a `[B]` key is one for each of the last batch axis.
+    """Draws `[*sample_shape, *shape]`; `[B]` keys are for the last batch axis.
 
     Args:
       draw: `(key, shape) -> array`, such as `jax.random.normal`.

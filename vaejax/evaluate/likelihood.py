@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import Key, Metrics, Model, Params, X
+from vaejax.base import Key, Metrics, Model, Params, X, total_rate
 from vaejax.batch import batch_size, example_keys
 from vaejax.rates import sampled
 
@@ -83,7 +83,7 @@ def log_likelihood(
         def particle(k: jax.Array) -> tuple[jax.Array, jax.Array]:
             particle_key = jax.random.fold_in(key, k)[None]
             z, rates = posterior.sample_and_rates(particle_key, prior, sampled)
-            return -model.decode(params, z).log_prob(image)[0], sum(rates)[0]
+            return -model.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
 
         def add(i: jax.Array, sums: Sums) -> Sums:
             ks = i * chunk + jnp.arange(chunk)
@@ -97,8 +97,8 @@ def log_likelihood(
                 sums.rate + jnp.sum(rate, where=counts),
             )
 
-        start = Sums(-jnp.inf, -jnp.inf, 0.0, 0.0)
-        start = jax.tree.map(jnp.asarray, start)
+        never, zero = jnp.array(-jnp.inf), jnp.zeros(())
+        start = Sums(never, never, zero, zero)
         sums = jax.lax.fori_loop(0, -(-num_particles // chunk), add, start)
         ess = jnp.exp(2 * sums.log_weights - sums.log_squares)
         variance = (num_particles / ess - 1) / (num_particles - 1 or jnp.nan)

@@ -52,13 +52,13 @@ def normal(
     network, event_ndims = decoded(decoder, event_shape), len(event_shape)
 
     def init(key: Key, z: Any) -> Any:
-        raw = jnp.full(event_shape if scale == "per_dimension" else (), RAW_ONE)
-        own = {
-            "learned": {"raw_scale": raw},
-            "per_dimension": {"raw_scale": raw},
-            "optimal": {NAME: {"variance": jnp.ones(())}},
-        }
-        return {"decoder": network.init(key, z)} | own.get(str(scale), {})
+        params: dict[str, Any] = {"decoder": network.init(key, z)}
+        if scale == "optimal":
+            params[NAME] = {"variance": jnp.ones(())}
+        elif isinstance(scale, str):
+            shape = event_shape if scale == "per_dimension" else ()
+            params["raw_scale"] = jnp.full(shape, RAW_ONE)
+        return params
 
     def make(params: Any, z: Any) -> Distribution:
         loc = network.apply(params["decoder"], z)

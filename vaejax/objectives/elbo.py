@@ -2,7 +2,7 @@
 
 import jax
 
-from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X
+from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X, total_rate
 from vaejax.rates import analytic
 
 
@@ -34,7 +34,6 @@ def elbo(
       Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 3.
       Higgins et al., 2017, https://openreview.net/forum?id=Sy2fzU9gl, equation 4.
     """
-
     if num_particles < 1:
         raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
     if isinstance(beta, int | float) and not beta >= 0:
@@ -44,7 +43,7 @@ def elbo(
         posterior, prior = model.encode(params, x), model.prior(params)
         z, rates = posterior.sample_and_rates(key, prior, rate, (num_particles,))
         distortion = model.decode(params, z).distortion(x).mean(axis=0)  # [K, B] -> [B]
-        total = sum(rates).mean(axis=0)
+        total = total_rate(rates).mean(axis=0)
         return distortion + beta * total, {"distortion": distortion, "rate": total}
 
     return Objective(loss)

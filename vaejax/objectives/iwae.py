@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import Key, Metrics, Model, Objective, Params, X
+from vaejax.base import Key, Metrics, Model, Objective, Params, X, total_rate
 from vaejax.rates import sampled
 
 
@@ -35,7 +35,10 @@ def iwae(*, num_particles: int = 50) -> Objective:
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)
         z, rates = posterior.sample_and_rates(key, prior, sampled, (num_particles,))
-        distortion, rate = model.decode(params, z).distortion(x), sum(rates)  # [K, B]
+        distortion, rate = (
+            model.decode(params, z).distortion(x),
+            total_rate(rates),
+        )  # [K, B]
         log_weights = -distortion - rate
         bound = jax.nn.logsumexp(log_weights, axis=0) - jnp.log(num_particles)
         weights = jax.nn.softmax(log_weights, axis=0)

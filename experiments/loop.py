@@ -1,0 +1,167 @@
+"""The one loop: segments of compiled steps; everything else happens between them."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+import vaejax
+from experiments import progress
+
+Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
+SEGMENT = 500  # steps at most between two looks at the clock
+
+
+class Plan(NamedTuple):
+    """How long to train, and what to do on the way."""
+
+    num_steps: int
+    epoch_steps: int
+    patience: int | None  # epochs without a better score before stopping
+    save_seconds: float  # between checkpoints
+
+
+class Outcome(NamedTuple):
+    """The state to report, and what was measured on the way."""
+
+    state: vaejax.TrainState
+    notes: dict[str, Any]  # what a resumed run must know besides the state
+    steps_per_second: float | None  # steady: without compilation, scores and saves
+    compile_seconds: float
+
+
+def fit(
+    epoch: Epoch,
+    state: vaejax.TrainState,
+    data: Any,
+    plan: Plan,
+    checkpoints: vaejax.checkpoint.Checkpoints,
+    score: Callable[[vaejax.TrainState], dict[str, Any]],
+    log: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    """Trains from the newest checkpoint to the end of the plan.
+
+    Args:
+      epoch: compiled `(state, *, data, num_steps) -> (state, metrics)`.
+      state: at step 0; its checkpoints, if there are any, take its place.
+      data: what `epoch` reads.
+      plan: how long.
+      checkpoints: where states are kept; the best by their note `score`.
+      score: what to know of a state at the end of each epoch; the largest `score` is
+        the best, if it has one.
+      log: receives the metrics of each epoch.
+    """
+    state, notes = checkpoints.restore(state)
+    notes = notes or {"sums": {}, "best": None, "best_step": None, "waited": 0}
+    began = time.perf_counter()
+    state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
+    compile_seconds = time.perf_counter() - began
+    step, seconds, saved = int(state.step), 0.0, time.perf_counter()
+    first = step
+    with progress.bar("steps", plan.num_steps) as advance:
+        advance(step)
+        while step < plan.num_steps and not _out_of_patience(notes, plan):
+            done = step % plan.epoch_steps
+            num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
+            began = time.perf_counter()
+            state, metrics = epoch(state, data=data, num_steps=num)
+            means = {name: float(value) for name, value in metrics.items()}  # waits
+            seconds += time.perf_counter() - began
+            step += num
+            sums, notes["score"] = notes["sums"] if done else {}, None
+            notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
+            better = False
+            if step % plan.epoch_steps == 0:
+                better = _end_of_epoch(state, step, plan, notes, score, log)
+            advance(num, f"loss {means['loss']:.2f}")
+            due = time.perf_counter() - saved >= plan.save_seconds
+            if due or step == plan.num_steps or (better and plan.patience is not None):
+                checkpoints.save(state, notes)
+                saved = time.perf_counter()
+    if step > first and step not in checkpoints.steps():  # stopped by patience
+        checkpoints.save(state, notes)
+    checkpoints.wait()
+    if plan.patience is not None and notes["best_step"] is not None:
+        state, _ = checkpoints.restore(state, notes["best_step"])
+    rate = (step - first) / seconds if step > first else None
+    return Outcome(state, notes, rate, compile_seconds)
+
+
+def _end_of_epoch(
+    state: vaejax.TrainState,
+    step: int,
+    plan: Plan,
+    notes: dict[str, Any],
+    score: Callable[[vaejax.TrainState], dict[str, Any]],
+    log: Callable[[dict[str, Any]], None],
+) -> bool:
+    """Scores and logs; returns whether this is the best state so far."""
+    means = {name: total / plan.epoch_steps for name, total in notes["sums"].items()}
+    scores = score(state)
+    notes["epoch"], notes["score"] = means, scores.get("score")
+    log({"step": step, "epoch": step // plan.epoch_steps} | means | scores)
+    if not math.isfinite(means["loss"]):
+        raise FloatingPointError(
+            f"The loss is {means['loss']} at step {step}: lower --learning-rate, or "
+            "set --clip-norm."
+        )
+    new, best = notes["score"], notes["best"]
+    if new is None or (best is not None and new <= best):
+        notes["waited"] += 1
+        return False
+    notes.update(best=new, best_step=step, waited=0)
+    return True
+
+
+def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:
+    return plan.patience is not None and notes["waited"] >= plan.patience
+
+
+def json_lines(path: Path, step: int) -> Callable[[dict[str, Any]], None]:
+    """A log of one JSON object a line, kept up to a step and continued after it."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if _step(line) <= step]
+    path.write_text("".join(line + "\n" for line in kept))
+
+    def log(metrics: dict[str, Any]) -> None:
+        with path.open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+    return log
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line that a kill cut short
+
+
+def tensorboard(
+    folder: Path, log: Callable[[dict[str, Any]], None]
+) -> Callable[[dict[str, Any]], None]:
+    """The same log, written for TensorBoard too where tensorboardX is installed."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return log
+    writer = SummaryWriter(str(folder))
+
+    def both(metrics: dict[str, Any]) -> None:
+        log(metrics)
+        for name, value in metrics.items():
+            if isinstance(value, int | float):
+                writer.add_scalar(name, value, metrics["step"])
+        writer.flush()
+
+    return both
+
+
+def say(text: str) -> None:
+    """A line for the user, on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,126 @@
+"""The two models of the main question: `train vae` and `train ae`.
+
+Keyword-only arguments are flags; those named in `parts.AXES` choose a part.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments.errors import UserError
+from vaejax import (
+    Family,
+    Model,
+    Objective,
+    latent_variable_model,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+    rates,
+)
+from vaejax.distributions import kl_divergence
+
+
+class Recipe(NamedTuple):
+    """What is trained: a model, and its objective at any step."""
+
+    model: Model
+    objective: Callable[[jax.Array], Objective]
+    resolved: dict[str, Any]  # the choices that were left to us, for the settings
+
+
+def vae(
+    event_shape: tuple[int, ...],
+    *,
+    posterior: Callable[..., Family] = posteriors.diagonal_normal,
+    prior: Callable[..., Family] = priors.standard_normal,
+    likelihood: Callable[..., Family] = likelihoods.bernoulli,
+    objective: Callable[..., Objective] = objectives.elbo,
+    network: Callable[..., Any] = networks.mlp,
+    latent_dim: int = 20,
+    rate: Literal["auto", "analytic", "sampled", "path_derivative"] = "auto",
+    beta_warmup: int = 0,
+) -> Recipe:
+    """A variational auto-encoder of any parts.
+
+    Args:
+      event_shape: the shape of one image.
+      posterior: q(z|x).
+      prior: p(z).
+      likelihood: p(x|z).
+      objective: what is minimised.
+      network: of the encoder and of the decoder.
+      latent_dim: how many numbers describe an image.
+      rate: how the KL divergence is estimated; auto is analytic where it is known,
+        else sampled.
+      beta_warmup: steps over which beta rises from 0 to its value; 0 is none.
+    """
+    model = latent_variable_model(
+        posterior(network(), latent_dim),
+        prior(latent_dim),
+        likelihood(network(), event_shape),
+    )
+    takes = inspect.signature(objective).parameters
+    if "rate" in takes:
+        if rate == "auto":
+            rate = "analytic" if _has_closed_form(model, event_shape) else "sampled"
+        objective = functools.partial(objective, rate=getattr(rates, rate))
+    elif rate != "auto":
+        raise UserError("--rate needs an objective that takes a rate, such as elbo.")
+    if beta_warmup < 0 or (beta_warmup and "beta" not in takes):
+        raise UserError(
+            "--beta-warmup needs a number of steps and an objective with a beta, "
+            f"such as elbo; got {beta_warmup}."
+        )
+
+    def at(step: jax.Array) -> Objective:
+        if not beta_warmup:
+            return objective()
+        ramp = jnp.minimum(1.0, step / beta_warmup)
+        return objective(beta=ramp * takes["beta"].default)
+
+    objective()  # bad hyperparameters are refused here, before any work
+    return Recipe(model, at, {"rate": rate})
+
+
+def ae(
+    event_shape: tuple[int, ...],
+    *,
+    likelihood: Callable[..., Family] = likelihoods.bernoulli,
+    network: Callable[..., Any] = networks.mlp,
+    latent_dim: int = 20,
+) -> Recipe:
+    """A deterministic auto-encoder: the same model with a point for a posterior.
+
+    Args:
+      event_shape: the shape of one image.
+      likelihood: p(x|z), whose distortion is the reconstruction loss.
+      network: of the encoder and of the decoder.
+      latent_dim: how many numbers describe an image.
+    """
+    model = latent_variable_model(
+        posteriors.point_mass(network(), latent_dim),
+        priors.standard_normal(latent_dim),
+        likelihood(network(), event_shape),
+    )
+    return Recipe(model, lambda step: objectives.reconstruction(), {})
+
+
+def _has_closed_form(model: Model, event_shape: tuple[int, ...]) -> bool:
+    """Whether KL(q || p) is known, asked of shapes alone."""
+
+    def rate(key: jax.Array, x: jax.Array) -> jax.Array:
+        params = model.init(key, x)
+        return kl_divergence(model.encode(params, x), model.prior(params))
+
+    try:
+        jax.eval_shape(rate, jax.random.key(0), jnp.zeros((1, *event_shape)))
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""Optimizers by name: optax transformations in their usual order."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import optax
+
+from experiments.errors import UserError
+
+Name = Literal["adam", "adamax", "rmsprop", "sgd"]
+Schedule = Literal["constant", "cosine", "linear"]
+
+SCALES: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "adam": optax.scale_by_adam,
+    "adamax": optax.scale_by_adamax,
+    "rmsprop": optax.scale_by_rms,
+    "sgd": optax.identity,
+}
+
+
+def build_optimizer(training: dict[str, Any]) -> optax.GradientTransformation:
+    """Clips, scales, decays the weights, and applies the learning rate.
+
+    Args:
+      training: `optimizer`, `learning_rate`, `learning_rate_schedule` (over
+        `num_steps`), `weight_decay` (decoupled, as in AdamW) and `clip_norm`.
+
+    Raises:
+      UserError: if a value is out of its range.
+    """
+    rate, decay = training["learning_rate"], training["weight_decay"]
+    clip, num_steps = training["clip_norm"], training["num_steps"]
+    if not rate > 0:
+        raise UserError(f"--learning-rate must be positive, got {rate}.")
+    if not decay >= 0:
+        raise UserError(f"--weight-decay must be at least 0, got {decay}.")
+    if clip is not None and not clip > 0:
+        raise UserError(f"--clip-norm must be positive, got {clip}.")
+    if training["optimizer"] not in SCALES:
+        raise UserError(f"--optimizer must be one of {', '.join(SCALES)}.")
+    schedules = {
+        "constant": rate,
+        "cosine": optax.cosine_decay_schedule(rate, num_steps),
+        "linear": optax.linear_schedule(rate, 0.0, num_steps),
+    }
+    if training["learning_rate_schedule"] not in schedules:
+        names = ", ".join(schedules)
+        raise UserError(f"--learning-rate-schedule must be one of {names}.")
+    return optax.chain(
+        *([optax.clip_by_global_norm(clip)] if clip is not None else []),
+        SCALES[training["optimizer"]](),
+        *([optax.add_decayed_weights(decay)] if decay else []),
+        optax.scale_by_learning_rate(schedules[training["learning_rate_schedule"]]),
+    )

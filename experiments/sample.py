@@ -1,0 +1,68 @@
+"""`python -m experiments sample`: new images from the decoder alone."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.encode import codes, output
+from experiments.errors import UserError
+from experiments.evaluate import training_data
+from experiments.pictures import save_grid
+from experiments.scoring import has_density
+from experiments.workdir import Run, load
+
+
+def sample(
+    *,
+    workdir: str,
+    out: str = "samples.png",
+    num_samples: int = 64,
+    codes: Literal["prior", "gaussian"] = "prior",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Draws codes, decodes them, and writes the means of p(x|z) as a picture.
+
+    Args:
+      workdir: the folder of a run.
+      out: the file to write: .png, or .npz with the arrays image and code.
+      num_samples: how many.
+      codes: from the prior, or from a Gaussian fitted to the codes of the training
+        images, the only choice for a deterministic auto-encoder.
+      seed: of the draw.
+    """
+    path = output(out, ".png", ".npz")
+    if num_samples < 1:
+        raise UserError(f"--num-samples must be at least 1, got {num_samples}.")
+    run = load(workdir)
+    z = draw(run, codes, num_samples, seed)
+    image = np.asarray(run.model.decode(run.state.params, z).mean())
+    if path.suffix == ".npz":
+        np.savez(path, image=image, code=np.asarray(z))
+    else:
+        save_grid(path, image)
+    return {"out": out, "num_samples": num_samples, "codes": codes}
+
+
+def draw(run: Run, kind: str, num_samples: int, seed: int) -> jax.Array:
+    """Codes `[num_samples, D]`.
+
+    Raises:
+      UserError: if the model is a deterministic auto-encoder, whose prior means
+        nothing, and `kind` is `prior`.
+    """
+    key, params = jax.random.key(seed), run.state.params
+    if kind == "gaussian":
+        mean, _ = codes(run, training_data(run).train.image)
+        covariance = jnp.cov(mean.T).reshape(mean.shape[1], mean.shape[1])
+        return jax.random.multivariate_normal(
+            key, mean.mean(axis=0), covariance, (num_samples,), method="svd"
+        )
+    x = jnp.zeros((1, *run.settings["data"]["event_shape"]))
+    if not has_density(run.model, params, x):
+        raise UserError(
+            "a deterministic auto-encoder has no distribution of codes to draw from: "
+            "pass --codes gaussian, which fits one to the codes of its training images."
+        )
+    return run.model.prior(params).sample(key, (num_samples,))

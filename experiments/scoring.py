@@ -1,0 +1,89 @@
+"""Scores of images under a model: what `train` validates with and `evaluate` prints."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import vaejax
+from vaejax.distributions import PointMass
+
+PREPARE = {
+    "none": vaejax.data.unit_interval,
+    "dynamic": vaejax.data.binarize,
+    "threshold": vaejax.data.threshold,
+}
+
+
+def ready(data: dict[str, Any], image: np.ndarray, seed: int) -> jax.Array:
+    """Images `[N, ...]` as the model sees them; a seed fixes dynamic binarisation."""
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return PREPARE[data["binarize"]](key, image, scale=data["scale"])
+
+
+def has_density(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
+    """Whether the posterior has one; that of a deterministic auto-encoder has not."""
+    posterior = jax.eval_shape(model.encode, params, x[:1])
+    return not isinstance(posterior, PointMass)
+
+
+def score(
+    seed: int,
+    model: vaejax.Model,
+    params: Any,
+    x: jax.Array,
+    num_particles: int,
+    *,
+    is_likelihood: bool,
+) -> dict[str, float | None]:
+    """Means over images, in nats, with their errors.
+
+    Args:
+      seed: of the particles.
+      model: any model.
+      params: its parameters.
+      x: images `[N, ...]`, ready for the likelihood.
+      num_particles: K of the importance-weighted estimate.
+      is_likelihood: whether `log_prob` of these images is a log-likelihood; if not,
+        `elbo` and `log_likelihood` are null.
+
+    Returns:
+      `elbo`, `log_likelihood`, `standard_error` (of the mean of `log_likelihood` over
+      images; of `distortion` where that is null), `monte_carlo_error` (of the same
+      mean, at these images, by the particles), `distortion`, `rate` and `num_images`.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), 2)
+    scores: dict[str, Any] = dict.fromkeys(
+        ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
+    )
+    scores["num_images"] = len(x)
+    if not has_density(model, params, x):
+        values = vaejax.evaluate.distortion(key, model, params, x)
+        return scores | {"distortion": mean(values), "standard_error": error(values)}
+    values, terms = vaejax.evaluate.log_likelihood(key, model, params, x, num_particles)
+    scores |= {name: mean(terms[name]) for name in ("distortion", "rate")}
+    if not is_likelihood:
+        return scores | {"standard_error": error(terms["distortion"])}
+    monte_carlo = float(jnp.sqrt(jnp.sum(terms["monte_carlo_error"] ** 2))) / len(x)
+    return scores | {
+        "elbo": mean(terms["elbo"]),
+        "log_likelihood": mean(values),
+        "standard_error": error(values),
+        "monte_carlo_error": monte_carlo if math.isfinite(monte_carlo) else None,
+    }
+
+
+def mean(values: jax.Array) -> float:
+    """The mean over images, summed in float64."""
+    return float(np.mean(np.asarray(values, np.float64)))
+
+
+def error(values: jax.Array) -> float | None:
+    """The standard error of that mean; null for one image."""
+    if len(values) < 2:
+        return None
+    return float(np.std(np.asarray(values, np.float64), ddof=1)) / math.sqrt(
+        len(values)
+    )

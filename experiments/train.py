@@ -1,0 +1,294 @@
+"""`python -m experiments train vae`: one model, trained, scored and kept."""
+
+import functools
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+import vaejax
+from experiments import optimizer as optimizers
+from experiments import workdir as folder
+from experiments.errors import UserError
+from experiments.loop import Plan, fit, json_lines, say, tensorboard
+from experiments.models import Recipe
+from experiments.parts import Part, build
+from experiments.scoring import PREPARE, ready, score
+
+
+def train(
+    model: Part,
+    *,
+    workdir: str,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    validation: str | None = None,
+    validation_fraction: float = 0.1,
+    binarize: Literal["auto", "none", "dynamic", "threshold"] = "auto",
+    batch_size: int = 128,
+    num_epochs: int = 20,
+    optimizer: optimizers.Name = "adam",
+    learning_rate: float = 1e-3,
+    learning_rate_schedule: optimizers.Schedule = "constant",
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+    patience: int | None = None,
+    parallel: Literal["none", "pmap", "jit"] = "none",
+    save_seconds: float = 20.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Trains a model, and continues a run that was stopped.
+
+    Args:
+      model: what to train, vae or ae.
+      workdir: folder of the run. A stopped run in it is continued, a finished one
+        printed again; a run with other settings or data is refused.
+      dataset: digits, mnist, fashion_mnist, idx:FOLDER, npz:FILE or tfds:NAME.
+      data_dir: where the files of mnist, fashion_mnist or tfds sets lie.
+      validation: images to validate on, a dataset as above, in place of a part of
+        the training images.
+      validation_fraction: share of npz: and idx: images held out for validation.
+      binarize: none, dynamic (a new draw at every step, intensities as
+        probabilities) or threshold; auto is dynamic for grey images under a Bernoulli
+        likelihood, else none.
+      batch_size: images per step, over all devices.
+      num_epochs: passes over the training images; may grow when a run is continued.
+      optimizer: adam, adamax, rmsprop or sgd.
+      learning_rate: step size, or its start under a schedule.
+      learning_rate_schedule: constant, or falling to zero along a cosine or a line.
+      weight_decay: decoupled, as in AdamW.
+      clip_norm: largest norm of a gradient; longer ones are shortened to it.
+      patience: stop after so many epochs without a better validation score, and keep
+        the best.
+      parallel: none, or pmap or jit over all devices; JAX_NUM_CPU_DEVICES=4 simulates
+        four.
+      save_seconds: time between checkpoints.
+      seed: of everything random.
+    """
+    arguments = dict(locals())
+    images = vaejax.data.load(
+        dataset,
+        data_dir=data_dir,
+        validation_fraction=validation_fraction,
+        validation=validation,
+        seed=seed,
+    )
+    settings, recipe, is_likelihood = _resolve(arguments, images)
+    path = Path(workdir)
+    finished = _claim(path, settings)
+    if finished is not None:
+        return finished
+    epoch_steps = len(images.train.image) // batch_size
+    training = settings["training"]
+    plan = Plan(training["num_steps"], epoch_steps, patience, save_seconds)
+    _, state = folder.start(settings)
+    epoch, data = _compiled(settings, recipe, images, parallel)
+    held = images.validation.image
+    x = ready(settings["data"], held, seed) if len(held) else None
+
+    def validate(state: vaejax.TrainState, num_particles: int = 1) -> dict[str, Any]:
+        if x is None:
+            return {}
+        scores = score(
+            seed,
+            recipe.model,
+            state.params,
+            x,
+            num_particles,
+            is_likelihood=is_likelihood,
+        )
+        best = scores["elbo"]
+        best = -(scores["distortion"] or 0) if best is None else best
+        return {
+            "score": best,
+            "validation_elbo": scores["elbo"],
+            "validation_distortion": scores["distortion"],
+        }
+
+    with vaejax.checkpoint.Checkpoints(
+        path / folder.CHECKPOINTS, best=None if x is None else "score"
+    ) as checkpoints:
+        newest = (checkpoints.steps() or [0])[-1]
+        log = tensorboard(path, json_lines(path / folder.METRICS, newest))
+        outcome = fit(epoch, state, data, plan, checkpoints, validate, log)
+    final = validate(outcome.state, 10)
+    rate = outcome.steps_per_second
+    result = {
+        "step": int(outcome.state.step),
+        "loss": outcome.notes["epoch"]["loss"],
+        "elbo": final.get("validation_elbo"),
+        "distortion": final.get("validation_distortion"),
+        "images_per_second": None if rate is None else rate * batch_size,
+        "compile_seconds": outcome.compile_seconds,
+        "params_sha256": vaejax.checkpoint.params_sha256(outcome.state.params),
+        "workdir": workdir,
+    }
+    folder.write_json(path / folder.RESULT, result)
+    return result
+
+
+def _resolve(
+    arguments: dict[str, Any], images: vaejax.data.Dataset
+) -> tuple[dict[str, Any], Recipe, bool]:
+    """Every choice made and every value checked, before any work.
+
+    Returns:
+      The settings, the recipe they build, and whether `log_prob` of the data under the
+      likelihood is a log-likelihood.
+    """
+    shape, num_images = images.train.image.shape[1:], len(images.train.image)
+    batch_size, num_epochs = arguments["batch_size"], arguments["num_epochs"]
+    if not 1 <= batch_size <= num_images:
+        raise UserError(
+            f"--batch-size must be from 1 to {num_images}, the number of training "
+            f"images; got {batch_size}."
+        )
+    if num_epochs < 1 or arguments["save_seconds"] < 0:
+        raise UserError("--num-epochs must be at least 1, --save-seconds at least 0.")
+    if arguments["patience"] is not None and (
+        arguments["patience"] < 1 or not len(images.validation.image)
+    ):
+        raise UserError("--patience must be at least 1, and needs validation images.")
+    try:
+        recipe = build("model", arguments["model"])(shape)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    support = likelihood_support(recipe.model, shape)
+    binarize = arguments["binarize"]
+    if binarize == "auto":
+        grey = images.train.image.dtype != np.bool_
+        binarize = "dynamic" if support == "binary" and grey else "none"
+    is_likelihood = vaejax.data.check_support(images, support, binarize)
+    if not is_likelihood:
+        say(
+            "warning: these images are not binary, so their cross entropy under a "
+            "Bernoulli likelihood is a loss but no log-likelihood; elbo and "
+            "log_likelihood will be null. See --binarize and --likelihood."
+        )
+    training = {
+        name: arguments[name]
+        for name in (
+            "batch_size",
+            "num_epochs",
+            "optimizer",
+            "learning_rate",
+            "learning_rate_schedule",
+            "weight_decay",
+            "clip_norm",
+            "patience",
+            "seed",
+        )
+    }
+    training["num_steps"] = num_epochs * (num_images // batch_size)
+    optimizers.build_optimizer(training)
+    data = {name: arguments[name] for name in ("dataset", "data_dir", "validation")}
+    data |= {
+        "validation_fraction": arguments["validation_fraction"],
+        "binarize": binarize,
+        "event_shape": list(shape),
+        "scale": images.scale,
+        "is_likelihood": is_likelihood,
+        "train_sha256": vaejax.data.sha256(images.train),
+        "validation_sha256": vaejax.data.sha256(images.validation),
+    }
+    model = {**arguments["model"], **recipe.resolved}
+    settings = {"version": vaejax.__version__, "model": model}
+    return settings | {"data": data, "training": training}, recipe, is_likelihood
+
+
+def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
+    """Which values the model's likelihood knows, asked of shapes alone."""
+
+    def decoded(key: jax.Array, x: jax.Array) -> vaejax.Distribution:
+        params = model.init(key, x)
+        z = model.encode(params, x).sample(jax.random.fold_in(key, 1))
+        return model.decode(params, z)
+
+    x = jnp.zeros((1, *shape))
+    return jax.eval_shape(decoded, jax.random.key(0), x).support
+
+
+def _claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Takes a folder for a run, or continues the one in it.
+
+    Returns:
+      The result of the run, if it is the same and has finished.
+
+    Raises:
+      UserError: if the folder holds a run that this would not continue.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {path}: {error.strerror}.") from error
+    if (path / folder.SETTINGS).exists():
+        old = folder.read_settings(path)
+        lines = folder.differences(_essence(old), _essence(settings))
+        grown = settings["training"]["num_epochs"] - old["training"]["num_epochs"]
+        scheduled = old["training"]["learning_rate_schedule"] != "constant"
+        if grown < 0 or (grown and scheduled):
+            lines.append(
+                f"num_epochs: {old['training']['num_epochs']} there, "
+                f"{settings['training']['num_epochs']} here; it may grow, unless the "
+                "learning rate follows a schedule"
+            )
+        if lines:
+            listed = "".join(f"\n  {line}" for line in lines)
+            raise UserError(
+                f"{path} holds a run with other settings or data:{listed}\n"
+                "Repeat its settings to continue it, or use another --workdir."
+            )
+        if not grown and (path / folder.RESULT).exists():
+            return folder.read_json(path / folder.RESULT)
+    elif any(path.iterdir()):
+        raise UserError(
+            f"{path} is not empty and holds no run ({folder.SETTINGS} is missing): use "
+            "another --workdir."
+        )
+    (path / folder.RESULT).unlink(missing_ok=True)
+    folder.write_json(path / folder.SETTINGS, settings)
+    return None
+
+
+def _essence(settings: dict[str, Any]) -> dict[str, Any]:
+    """What must not differ: all but the length and where the data lies."""
+    free = {"num_epochs", "num_steps", "dataset", "data_dir", "validation"}
+    return {
+        group: {n: v for n, v in settings[group].items() if n not in free}
+        for group in ("model", "data", "training")
+    }
+
+
+def _compiled(
+    settings: dict[str, Any],
+    recipe: Recipe,
+    images: vaejax.data.Dataset,
+    parallel: Literal["none", "pmap", "jit"],
+) -> tuple[Any, Any]:
+    """The compiled epoch, and its data in place."""
+    optimizer = optimizers.build_optimizer(settings["training"])
+
+    def step(state: vaejax.TrainState, x: Any) -> Any:
+        objective = recipe.objective(state.step)
+        return vaejax.train_step(recipe.model, objective, optimizer, state, x)
+
+    binarize, scale = settings["data"]["binarize"], settings["data"]["scale"]
+    epoch = functools.partial(
+        vaejax.train_epoch,
+        step,
+        settings["training"]["batch_size"],
+        prepare=functools.partial(PREPARE[binarize], scale=scale),
+    )
+    if parallel == "none":
+        return jax.jit(epoch, donate_argnums=0), jnp.asarray(images.train.image)
+    if settings["training"]["batch_size"] % jax.device_count():
+        raise UserError(
+            f"--batch-size {settings['training']['batch_size']} cannot be split over "
+            f"{jax.device_count()} devices: choose a multiple."
+        )
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    data = vaejax.replicate(images.train.image, mesh)
+    return vaejax.parallelize(epoch, mesh, parallel), data

@@ -1,0 +1,124 @@
+"""The folder of a run: settings, metrics, checkpoints and result.
+
+settings.json    the resolved configuration, written before the first step
+metrics.jsonl    a line each epoch
+checkpoints/     the newest and the best train states
+result.json      what `train` printed, once it has finished
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import vaejax
+from experiments import parts
+from experiments.errors import UserError
+from experiments.models import Recipe
+from experiments.optimizer import build_optimizer
+
+SETTINGS, METRICS = "settings.json", "metrics.jsonl"
+CHECKPOINTS, RESULT = "checkpoints", "result.json"
+MAX_BYTES = 1_000_000  # of a JSON file; ours have a few thousand
+
+
+class Run(NamedTuple):
+    """What a script needs of a finished or stopped run."""
+
+    model: vaejax.Model
+    state: vaejax.TrainState
+    settings: dict[str, Any]
+
+
+def load(workdir: str | Path) -> Run:
+    """Gives a script its model back.
+
+    Args:
+      workdir: the folder given to `train --workdir`.
+
+    Returns:
+      `(model, state, settings)`: the state is the one `train` reported (the best under
+      `--patience`), or the newest of a run that has not finished.
+
+    Raises:
+      UserError: if the folder holds no run, or one that cannot be read.
+    """
+    folder = Path(workdir)
+    settings = read_settings(folder)
+    recipe, state = start(settings)
+    result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
+    with vaejax.checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
+        if not checkpoints.steps():
+            raise UserError(f"{folder} holds no checkpoint yet: train it first.")
+        state, _ = checkpoints.restore(state, result.get("step"))
+    return Run(recipe.model, state, settings)
+
+
+def start(settings: dict[str, Any]) -> tuple[Recipe, vaejax.TrainState]:
+    """The recipe of a run and its state before the first step."""
+    try:
+        shape = tuple(int(size) for size in settings["data"]["event_shape"])
+        recipe = parts.build("model", settings["model"])(shape)
+        optimizer = build_optimizer(settings["training"])
+        key = jax.random.key(settings["training"]["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"These settings describe no model: {error}") from error
+    x = jnp.zeros((1, *shape))
+    objective = recipe.objective(jnp.int32(0))
+    return recipe, vaejax.init_state(key, recipe.model, objective, optimizer, x)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a run, in the form `train` writes them.
+
+    Raises:
+      UserError: if there are none, or they are of another form.
+    """
+    if not (folder / SETTINGS).is_file():
+        raise UserError(
+            f"{folder} holds no run: expected {SETTINGS} there, as written by "
+            "`python -m experiments train vae --workdir ...`."
+        )
+    settings = read_json(folder / SETTINGS)
+    for name in ("model", "data", "training"):
+        if not isinstance(settings.get(name), dict):
+            raise UserError(f"{folder / SETTINGS}: expected an object {name!r}.")
+    return settings
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of at most a megabyte.
+
+    Raises:
+      UserError: if the file is larger, or no JSON object.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: expected at most {MAX_BYTES} bytes of JSON.")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: expected a JSON object: {error}.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}.")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes a file that is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two JSON values differ, a line for each leaf."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines: list[str] = []
+        for name in sorted(old.keys() | new.keys()):
+            inner = f"{path}.{name}" if path else name
+            lines += differences(old.get(name), new.get(name), inner)
+        return lines
+    return [] if old == new else [f"{path}: {old!r} there, {new!r} here"]
