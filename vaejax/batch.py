@@ -49,11 +49,21 @@ def example_keys(key: Key, num_local: int) -> Key:
 
 
 def local_rows(rows: jax.Array) -> jax.Array:
-    """This device's share `[b]` of the indices `[B]` of a global batch."""
+    """This device's share `[b]` of the indices `[B]` of a global batch.
+
+    Raises:
+      ValueError: if the devices do not divide the batch.
+    """
     index = _index()
     if index is None:
         return rows
-    num_local = rows.shape[0] // jax.lax.axis_size(AXIS)
+    num_devices = jax.lax.axis_size(AXIS)
+    num_local, rest = divmod(rows.shape[0], num_devices)
+    if rest:
+        raise ValueError(
+            f"A batch of {rows.shape[0]} examples cannot be split over {num_devices} "
+            "devices: choose a multiple."
+        )
     return jax.lax.dynamic_slice_in_dim(rows, index * num_local, num_local)
 
 
