@@ -1,0 +1,317 @@
+"""How fast: this library against its peers, the matrix unit and the clock.
+
+`python -m experiments benchmark mlp` takes about two minutes on 2 quiet cores.
+
+Every contender is a program of its own in `experiments/peers`, started once and then
+told when to run: one at a time, in turns, on the same cores, timed by the same clock.
+A ratio is that of two runs of one round, so a machine that slows down for a minute
+slows both; the figure is the median over the rounds.
+"""
+
+import contextlib
+import importlib.util
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.peers.turns import (
+    Run,
+    contender,
+    interleaved,
+    num_cores,
+    python_seconds,
+    say,
+)
+from experiments.peers.worker import BATCH, HIDDEN, LATENT, Answer
+
+PEERS = {"torch": "PyTorch's plain loop", "numpyro": "numpyro's compiled epoch"}
+DEPENDENCIES = "import jax, flax.linen, optax, chex"
+TARGETS = {  # at least, but for those that begin with "max"
+    "torch": 1.7,
+    "numpyro": 1.05,
+    "fraction": 0.55,
+    "max_loss_difference": 1.0,
+    "max_first_step_seconds": 12.0,
+    "max_import_ratio": 1.3,
+}
+
+
+def benchmark(
+    name: Literal["mlp"] = "mlp",
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    num_images: int = 60_000,
+    num_pairs: int = 5,
+    num_epochs: int = 1,
+    peers: tuple[str, ...] = ("torch", "numpyro"),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times training epochs of a 784-400-20 VAE against peers, on the CPU.
+
+    Batch 128, Adam with learning rate 1e-3, the negative ELBO with a Bernoulli
+    likelihood and the KL in closed form, ReLU; images binarised once beforehand, the
+    same for all. The cores are those this process may use (choose them with `taskset`),
+    and every contender has that many threads. Let nothing else run.
+
+    Args:
+      name: which benchmark.
+      dataset: such as `fashion_mnist` or `idx:FOLDER`; its training images. Default:
+        random grey images of 28 x 28.
+      data_dir: folder of the idx files of a named data set.
+      num_images: use at most so many.
+      num_pairs: rounds; a round runs every contender once.
+      num_epochs: epochs in one run. One more run of each, before the rounds, compiles.
+      peers: whom to compare with, among `torch` and `numpyro`; one that is not
+        installed is left out, and the table says so.
+      seed: of images, parameters and noise.
+
+    Returns:
+      Every figure of the table, null where there is none.
+
+    Raises:
+      ValueError: if a peer is unknown, a count is less than 1, or there are fewer
+        images than one batch.
+    """
+    counts = {"num_pairs": num_pairs, "num_epochs": num_epochs}
+    for count, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{count} must be at least 1, got {value}.")
+    for peer in peers:
+        if peer not in PEERS:
+            raise ValueError(f"peers are among {', '.join(PEERS)}, got {peer!r}.")
+    grey, source = grey_images(dataset, data_dir, num_images, seed)
+    if len(grey) < BATCH:
+        raise ValueError(f"One batch needs {BATCH} images, got {len(grey)}.")
+    result: dict[str, Any] = {
+        "benchmark": name,
+        "dataset": source,
+        "num_images": len(grey),
+        "num_cores": num_cores(),
+        "load_average_before": os.getloadavg()[0],
+        "seed": seed,
+        **counts,
+    }
+    say(f"{source}; {num_cores()} cores; load {result['load_average_before']:.2f}")
+    with tempfile.TemporaryDirectory() as folder:
+        coins = np.random.default_rng(seed).random(grey.shape, np.float32)
+        binary = save(folder, "binary", grey / 255 > coins)
+        files = {"vaejax": ("vaejax_vae", binary), "product": ("product", binary)}
+        for peer in peers:
+            if importlib.util.find_spec(peer) is not None:
+                files[peer] = (f"{peer}_vae", binary)
+        files["vaejax_dynamic"] = ("vaejax_vae", save(folder, "grey", grey))
+        answers = time_epochs(files, num_pairs, num_epochs, seed)
+        starts = time_starts(save(folder, "batch", np.load(binary)[:BATCH]), num_pairs)
+    num_used = num_epochs * (len(grey) // BATCH * BATCH)
+    result |= epoch_figures(answers, num_used, grey.shape[1], peers)
+    result |= start_figures(starts)
+    result |= {"targets": TARGETS, "met": met(result)}
+    print(table(result))
+    return result
+
+
+def save(folder: str, name: str, array: np.ndarray) -> Path:
+    """The file that holds an array, for another process."""
+    path = Path(folder, f"{name}.npy")
+    np.save(path, array)
+    return path
+
+
+def time_epochs(
+    files: dict[str, tuple[str, Path]], num_pairs: int, num_epochs: int, seed: int
+) -> dict[str, list[Answer]]:
+    """Runs of every contender, `(program, images)`, after one that compiles."""
+    with contextlib.ExitStack() as stack:
+        runs = {}
+        for who, (program, images) in files.items():
+            run = stack.enter_context(contender(program, images, seed))
+            runs[who] = repeated(run, num_epochs)
+        say("warm-up and compilation")
+        interleaved(runs, 1)
+        say(f"{num_pairs} rounds of {', '.join(runs)}")
+        return interleaved(runs, num_pairs)
+
+
+def time_starts(one_batch: Path, num_pairs: int) -> dict[str, list[float]]:
+    """Seconds to the first step, and of the imports."""
+    say("starts and imports")
+    return interleaved(
+        {
+            "first_step": lambda: first_step_seconds(one_batch),
+            "import": lambda: python_seconds("import vaejax"),
+            "dependencies": lambda: python_seconds(DEPENDENCIES),
+        },
+        num_pairs,
+    )
+
+
+def flops_per_image(num_pixels: int) -> int:
+    """Counts by hand the FLOPs of one image's matrix products, 2 a multiply-add.
+
+    The weights of the four layers, 784 x 400, 400 x 40, 20 x 400 and 400 x 784, are
+    651,200 multiply-adds forward. Backward has as many for the gradient of the weights
+    and as many for that of the layer's input, but for the first layer, whose input is
+    the image: 3 * 651,200 - 313,600 = 1,640,000 multiply-adds, 3.28 MFLOP.
+    """
+    first = num_pixels * HIDDEN
+    forward = first + HIDDEN * 2 * LATENT + LATENT * HIDDEN + HIDDEN * num_pixels
+    return 2 * (3 * forward - first)
+
+
+def grey_images(
+    dataset: str | None, data_dir: str | None, num_images: int, seed: int
+) -> tuple[np.ndarray, str]:
+    """At most `num_images` images `[N, D]` of 0 to 255 in uint8, and what they are."""
+    if dataset is not None:
+        from vaejax.data import load
+
+        loaded = load(dataset, data_dir=data_dir, validation_fraction=0)
+        image = loaded.train.image[:num_images]
+        grey = np.round(image.reshape(len(image), -1) / loaded.scale * 255)
+        return grey.astype(np.uint8), f"{len(grey):,} training images of {dataset}"
+    generator = np.random.default_rng(seed)
+    codes = generator.standard_normal((num_images, 10), np.float32)
+    logits = codes @ generator.standard_normal((10, 784), np.float32)
+    grey = (255 / (1 + np.exp(-logits))).astype(np.uint8)
+    return grey, f"{num_images:,} random images of 28 x 28"
+
+
+def repeated(run: Run, num_epochs: int) -> Run:
+    """Several epochs as one run: the sum of the seconds, the value of the last."""
+
+    def several() -> Answer:
+        answers = [run() for _ in range(num_epochs)]
+        return Answer(sum(answer.seconds for answer in answers), answers[-1].value)
+
+    return several
+
+
+def first_step_seconds(one_batch: Path) -> float:
+    """From the start of a process to the end of its first step, with compilation."""
+    start = time.perf_counter()
+    with contender("vaejax_vae", one_batch, seed=0) as run:
+        run()
+        return time.perf_counter() - start
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median and range."""
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+    }
+
+
+def ratios(slow: list[float], fast: list[float]) -> list[float]:
+    """One ratio a round."""
+    return [s / f for s, f in zip(slow, fast, strict=True)]
+
+
+def epoch_figures(
+    answers: dict[str, list[Answer]],
+    num_used: int,
+    num_pixels: int,
+    peers: tuple[str, ...],
+) -> dict[str, Any]:
+    """The figures of the rounds; `num_used` images were trained on in each."""
+    seconds = {who: [run.seconds for run in runs] for who, runs in answers.items()}
+    losses = {who: runs[-1].value for who, runs in answers.items()}
+    num_product_flops = losses.pop("product")
+    gflops = [num_product_flops / s / 1e9 for s in seconds["product"]]
+    flops = flops_per_image(num_pixels)
+    trained = [flops * num_used / s / 1e9 for s in seconds["vaejax"]]
+    contenders = ("vaejax", *peers, "vaejax_dynamic")
+    compared = [losses[who] for who in ("vaejax", *peers) if who in losses]
+    return {
+        "epoch_seconds": {
+            who: summary(seconds[who]) if who in seconds else None for who in contenders
+        },
+        "images_per_second": {
+            who: num_used / statistics.median(seconds[who]) if who in seconds else None
+            for who in contenders
+        },
+        "ratio": {
+            who: summary(ratios(seconds[who], seconds["vaejax"]))
+            if who in seconds
+            else None
+            for who in contenders
+        },
+        "loss": {who: losses.get(who) for who in contenders},
+        "loss_difference": max(compared) - min(compared),
+        "flops_per_image": flops,
+        "product_gflops": summary(gflops),
+        "fraction": summary(ratios(trained, gflops)),
+    }
+
+
+def start_figures(starts: dict[str, list[float]]) -> dict[str, Any]:
+    """The figures of what happens before the first step."""
+    return {
+        "first_step_seconds": summary(starts["first_step"]),
+        "import_seconds": summary(starts["import"]),
+        "import_ratio": summary(ratios(starts["import"], starts["dependencies"])),
+    }
+
+
+def met(result: dict[str, Any]) -> dict[str, bool | None]:
+    """Which targets the medians reach; None where a peer is missing."""
+    reached: dict[str, bool | None] = {
+        peer: None if ratio is None else ratio["median"] >= TARGETS[peer]
+        for peer, ratio in result["ratio"].items()
+        if peer in PEERS
+    }
+    return reached | {
+        "fraction": result["fraction"]["median"] >= TARGETS["fraction"],
+        "loss_difference": result["loss_difference"] <= TARGETS["max_loss_difference"],
+        "first_step_seconds": result["first_step_seconds"]["median"]
+        <= TARGETS["max_first_step_seconds"],
+        "import_ratio": result["import_ratio"]["median"] <= TARGETS["max_import_ratio"],
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """What a person reads."""
+    names = {"vaejax": "vaejax", "vaejax_dynamic": "vaejax, binarising on the device"}
+    lines = [f"{'':34}{'images/s':>9}{'seconds':>9}{'loss':>9}  times vaejax's seconds"]
+    for who, ratio in result["ratio"].items():
+        label = (names | PEERS)[who]
+        if ratio is None:
+            lines += [f"{label:34}not installed: pip install 'vaejax[peers]'"]
+            continue
+        lines += [
+            f"{label:34}{result['images_per_second'][who]:9,.0f}"
+            f"{result['epoch_seconds'][who]['median']:9.2f}{result['loss'][who]:9.2f}"
+            f"  {spread(ratio)}"
+            + (f", target >= {TARGETS[who]}" if who in TARGETS else "")
+        ]
+    gflops, fraction = result["product_gflops"], result["fraction"]
+    return "\n".join(
+        [
+            *lines,
+            f"Product of 2048 x 2048 matrices: {spread(gflops, '.0f')} GFLOP/s; vaejax "
+            f"reaches {spread(fraction)} of it, target >= {TARGETS['fraction']}",
+            f"  (by hand {result['flops_per_image'] / 1e6:.2f} MFLOP an image: three "
+            "times the four layers, less the gradient of the image)",
+            f"Losses of the last epoch differ by {result['loss_difference']:.2f} nats, "
+            f"target <= {TARGETS['max_loss_difference']}",
+            f"Start to first step: {spread(result['first_step_seconds'])} s, "
+            f"target <= {TARGETS['max_first_step_seconds']}",
+            f"import vaejax: {spread(result['import_ratio'])} times `{DEPENDENCIES}`, "
+            f"target <= {TARGETS['max_import_ratio']}",
+            f"Medians and ranges of {result['num_pairs']} rounds.",
+        ]
+    )
+
+
+def spread(figure: dict[str, float], form: str = ".2f") -> str:
+    """A median and its range."""
+    return (
+        f"{figure['median']:{form}} ({figure['min']:{form}} to {figure['max']:{form}})"
+    )

@@ -1,0 +1,1 @@
+"""The contenders of the benchmark, each a program of its own (see `worker`)."""

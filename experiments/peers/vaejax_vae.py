@@ -1,0 +1,43 @@
+"""The VAE of this library; uint8 images are binarised anew for every batch."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+
+import vaejax
+from experiments.peers.worker import BATCH, HIDDEN, LATENT, LEARNING_RATE, serve
+
+
+def build(images: np.ndarray, seed: int) -> Callable[[], float]:
+    """One epoch of Adam, one compiled program."""
+    data = jax.numpy.asarray(images)
+    model = vaejax.latent_variable_model(
+        vaejax.posteriors.diagonal_normal(vaejax.networks.mlp(hidden=[HIDDEN]), LATENT),
+        vaejax.priors.standard_normal(LATENT),
+        vaejax.likelihoods.bernoulli(
+            vaejax.networks.mlp(hidden=[HIDDEN]), images.shape[1:]
+        ),
+    )
+    objective, optimizer = vaejax.objectives.elbo(), optax.adam(LEARNING_RATE)
+    step = functools.partial(vaejax.train_step, model, objective, optimizer)
+    epoch = functools.partial(vaejax.train_epoch, step, BATCH)
+    if images.dtype == np.uint8:
+        epoch.keywords["prepare"] = functools.partial(vaejax.data.binarize, scale=255)
+    compiled = jax.jit(epoch, donate_argnums=0)
+    state = vaejax.init_state(
+        jax.random.key(seed), model, objective, optimizer, data[:BATCH]
+    )
+
+    def run() -> float:
+        nonlocal state
+        state, metrics = compiled(state, data=data)
+        return float(metrics["loss"])
+
+    return run
+
+
+if __name__ == "__main__":
+    serve(build)
