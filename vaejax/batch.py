@@ -48,6 +48,20 @@ def example_keys(key: Key, num_local: int) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(num_local))
 
 
+def share(num_rows: int, num_devices: int) -> int:
+    """How many rows of a global batch are each device's.
+
+    Raises:
+      ValueError: if the devices do not divide the batch.
+    """
+    if num_rows % num_devices:
+        raise ValueError(
+            f"A batch of {num_rows} examples cannot be split over {num_devices} "
+            "devices: choose a multiple."
+        )
+    return num_rows // num_devices
+
+
 def local_rows(rows: jax.Array) -> jax.Array:
     """This device's share `[b]` of the indices `[B]` of a global batch.
 
@@ -57,18 +71,18 @@ def local_rows(rows: jax.Array) -> jax.Array:
     index = _index()
     if index is None:
         return rows
-    num_devices = jax.lax.axis_size(AXIS)
-    num_local, rest = divmod(rows.shape[0], num_devices)
-    if rest:
-        raise ValueError(
-            f"A batch of {rows.shape[0]} examples cannot be split over {num_devices} "
-            "devices: choose a multiple."
-        )
+    num_local = share(rows.shape[0], jax.lax.axis_size(AXIS))
     return jax.lax.dynamic_slice_in_dim(rows, index * num_local, num_local)
 
 
 def spread(x: X) -> X:
-    """Asks the compiler to lay a global batch over the devices of `parallelize`."""
-    if AXIS not in jax.sharding.get_abstract_mesh().axis_names or _index() is not None:
+    """Asks the compiler to lay a global batch over the devices of `parallelize`.
+
+    Raises:
+      ValueError: if the devices do not divide the batch.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if AXIS not in mesh.axis_names or _index() is not None:
         return x
+    share(batch_size(x), mesh.shape[AXIS])
     return jax.lax.with_sharding_constraint(x, PartitionSpec(AXIS))

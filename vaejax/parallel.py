@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vaejax.base import Metrics, X
-from vaejax.batch import AXIS, Tree
+from vaejax.batch import AXIS, Tree, share
 from vaejax.train import TrainState
 
 
@@ -70,14 +70,9 @@ def parallelize(
         compiled = jax.jit(compute, out_shardings=_whole(mesh), donate_argnums=0)
 
     def split(leaf: jax.Array) -> jax.Array:
-        num_rows = len(leaf)
-        if num_rows % mesh.size:
-            raise ValueError(
-                f"A batch of {num_rows} examples cannot be split over {mesh.size} "
-                "devices: choose a multiple."
-            )
+        num_local = share(len(leaf), mesh.size)
         if mode == "pmap":  # a leading axis of devices
-            leaf = leaf.reshape(mesh.size, num_rows // mesh.size, *leaf.shape[1:])
+            leaf = leaf.reshape(mesh.size, num_local, *leaf.shape[1:])
         return jax.device_put(leaf, rows)
 
     def call(state: TrainState, *batches: X, **kwargs: X) -> tuple[TrainState, Metrics]:
