@@ -1,0 +1,227 @@
+"""One device, pmap and jit give the same run: bit-equal noise, losses to rounding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+import vaejax
+from tests import toy
+from vaejax import likelihoods, networks, posteriors, priors
+from vaejax.base import Objective
+from vaejax.distributions import Normal
+from vaejax.objectives import denoising, elbo, iwae, reconstruction
+from vaejax.rates import path_derivative, sampled
+from vaejax.train import train_epoch, train_step
+
+BATCH, NUM_STEPS = 8, 50
+IMAGES = toy.bits(BATCH * NUM_STEPS + 3, 4)
+OPTIMIZER = optax.adam(0.01)
+
+
+def flip(key, x):
+    noise = jax.vmap(lambda key: jax.random.bernoulli(key, 0.2, x.shape[1:]))(key)
+    return jnp.abs(x - noise)
+
+
+OBJECTIVES = {
+    "elbo": elbo(),
+    "iwae": iwae(num_particles=3),
+    "denoising": denoising(elbo(rate=path_derivative), flip),
+    "elbo, sampled": elbo(rate=sampled, num_particles=2),
+    "reconstruction": reconstruction(),
+    "optimal scale": elbo(),
+}
+FAST = ("elbo", "iwae", "denoising")
+MODES = [(mode, num) for mode in ("pmap", "jit") for num in (4, 2, 1)]
+
+
+def model_of(name):
+    network = networks.mlp(hidden=())
+    if name == "optimal scale":
+        likelihood = likelihoods.normal(network, (4,), scale="optimal")
+    else:
+        likelihood = likelihoods.bernoulli(network, (4,))
+    return vaejax.latent_variable_model(
+        posteriors.diagonal_normal(network, 2), priors.standard_normal(2), likelihood
+    )
+
+
+def recording(objective):
+    """The objective on `{"x", "place"}`, which also tells each example's own noise.
+
+    All but one term of the mean of such a metric are 0 and the batch is a power of 2,
+    so the mean is the noise bit for bit.
+    """
+
+    def loss(key, model, params, x):
+        own = Normal(jnp.zeros(2), jnp.ones(2)).sample(jax.random.clone(key))[:, 1]
+        value, metrics = objective.loss(key, model, params, x["x"])
+        for place in range(BATCH):
+            here = jnp.where(x["place"] == place, BATCH * own, 0)
+            metrics[f"noise {place}"] = here
+        return value, metrics
+
+    def init(key, model, params, x):
+        return objective.init(key, model, params, x["x"])
+
+    return Objective(loss, init)
+
+
+def mesh(num):
+    return Mesh(np.array(jax.devices()[:num]), ("batch",))
+
+
+def start(name):
+    model = model_of(name)
+    state = vaejax.init_state(
+        jax.random.key(0), model, elbo(), OPTIMIZER, IMAGES[:BATCH]
+    )
+    return model, state
+
+
+def run(name, mode, num):
+    """The metrics of 50 steps one by one, and the parameters after them."""
+    model, state = start(name)
+    step = functools.partial(train_step, model, recording(OBJECTIVES[name]), OPTIMIZER)
+    step = jax.jit(step) if mode is None else vaejax.parallelize(step, mesh(num), mode)
+    rows = []
+    for i in range(NUM_STEPS):
+        own = slice(i * BATCH, (i + 1) * BATCH)
+        x = {"x": IMAGES[own], "place": jnp.arange(BATCH)}
+        state, metrics = jax.block_until_ready(step(state, x))
+        rows.append(jax.device_get(metrics))
+    return jax.device_get(state.params), {
+        key: np.array([row[key] for row in rows]) for key in rows[0]
+    }
+
+
+def run_epoch(name, mode, num):
+    """The means of the metrics over an epoch of 50 steps in two segments."""
+    model, state = start(name)
+    step = functools.partial(train_step, model, OBJECTIVES[name], OPTIMIZER)
+    epoch = functools.partial(train_epoch, step, BATCH, prepare=flip)
+    if mode is None:
+        epoch = jax.jit(epoch)
+    else:
+        epoch = vaejax.parallelize(epoch, mesh(num), mode)
+    means = []
+    for num_steps in (20, 40):  # the second crosses the end of the epoch
+        state, metrics = jax.block_until_ready(
+            epoch(state, data=IMAGES, num_steps=jnp.int32(num_steps))
+        )
+        means.append(jax.device_get(metrics))
+    return jax.device_get(state.params), means
+
+
+one_device = functools.cache(functools.partial(run, mode=None, num=1))
+one_epoch = functools.cache(functools.partial(run_epoch, mode=None, num=1))
+
+
+def rows(fast):
+    def row(name, mode, num):
+        quick = name in fast and num == 4
+        return pytest.param(name, mode, num, marks=() if quick else pytest.mark.slow)
+
+    return [row(name, mode, num) for name in OBJECTIVES for mode, num in MODES]
+
+
+@pytest.mark.parametrize(("name", "mode", "num"), rows(FAST))
+def test_50_steps_give_the_losses_and_the_very_noise_of_one_device(name, mode, num):
+    params, expected = one_device(name)
+    own, got = run(name, mode, num)
+    np.testing.assert_allclose(got["loss"], expected["loss"], rtol=1e-5)
+    noise = [key for key in expected if key.startswith("noise")]
+    assert len(noise) == BATCH
+    for key in noise:
+        np.testing.assert_array_equal(got[key], expected[key])
+    assert len(np.unique([expected[key] for key in noise])) == BATCH * NUM_STEPS
+    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "mode", "num"), rows(("elbo",)))
+def test_60_steps_of_the_epoch_are_those_of_one_device(name, mode, num):
+    params, expected = one_epoch(name)
+    own, got = run_epoch(name, mode, num)
+    for mine, theirs in zip(got, expected, strict=True):
+        for key in theirs:
+            np.testing.assert_allclose(mine[key], theirs[key], rtol=1e-5, err_msg=key)
+    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["step", "epoch"])
+def test_jit_divides_the_batch_and_sums_over_the_devices(kind, monkeypatch):
+    model, state = start("elbo")
+    step = functools.partial(train_step, model, elbo(), OPTIMIZER)
+    texts, jit = [], jax.jit
+
+    def spy(function, **kwargs):
+        compiled = jit(function, **kwargs)
+        if "donate_argnums" not in kwargs:  # not the one of `parallelize`
+            return compiled
+
+        def call(*args):
+            texts.append(compiled.lower(*args).compile().as_text())
+            return args[0], {}
+
+        return call
+
+    monkeypatch.setattr(jax, "jit", spy)
+    if kind == "step":
+        vaejax.parallelize(step, mesh(4), "jit")(state, IMAGES[:BATCH])
+    else:
+        epoch = functools.partial(train_epoch, step, BATCH)
+        vaejax.parallelize(epoch, mesh(4), "jit")(state, data=IMAGES)
+    (text,) = texts
+    assert "all-reduce" in text
+    products = [line for line in text.splitlines() if " dot(" in line]
+    assert products
+    # Latents, logits and noise: 2 rows on each device, the batch of 8 nowhere.
+    assert any("f32[2,4]" in line for line in products)
+    assert not any("f32[8," in line or ",8]" in line for line in products)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_an_uneven_batch_is_an_error_that_names_both_numbers(mode):
+    model, state = start("elbo")
+    step = functools.partial(train_step, model, elbo(), OPTIMIZER)
+    with pytest.raises(ValueError, match=r"10.*4"):
+        vaejax.parallelize(step, mesh(4), mode)(state, IMAGES[:10])
+    epoch = functools.partial(train_epoch, step, 10)
+    with pytest.raises(ValueError, match=r"10.*4"):
+        vaejax.parallelize(epoch, mesh(4), mode)(state, data=IMAGES)
+
+
+def test_a_mode_that_is_neither_is_an_error():
+    with pytest.raises(ValueError, match=r"'pmap' or 'jit', got 'shard_map'"):
+        vaejax.parallelize(lambda state, x: (state, {}), mesh(2), "shard_map")
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_the_state_comes_back_whole_in_place_and_is_donated(mode):
+    def step(state, x):
+        return state._replace(step=state.step + 1), {"x": jnp.mean(x)}
+
+    _, state = start("elbo")
+    placed, _ = vaejax.parallelize(step, mesh(4), mode)(state, IMAGES[:BATCH])
+    assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(placed.params))
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(placed.params)} == {4}
+    parallel = vaejax.parallelize(step, mesh(4), mode)
+    jax.block_until_ready(parallel(placed, IMAGES[:BATCH]))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(placed.params))
+
+
+def test_a_mesh_of_any_shape_and_names_will_do():
+    def step(state, x):
+        return state, {"x": vaejax.batch.global_mean(jnp.mean(x))}
+
+    _, state = start("elbo")
+    grid = Mesh(np.array(jax.devices()[:4]).reshape(2, 2), ("host", "device"))
+    _, metrics = vaejax.parallelize(step, grid)(state, IMAGES[:BATCH])
+    np.testing.assert_allclose(metrics["x"], IMAGES[:BATCH].mean(), rtol=1e-6)
