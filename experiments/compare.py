@@ -1,0 +1,140 @@
+"""The main experiment: what does a VAE give that an auto-encoder does not?
+
+    python -m experiments compare --workdir runs/demo
+
+An auto-encoder, a VAE and their denoising versions, with the same networks, budget and
+data, trained from eight seeds each; then seven questions, each answered by a figure, a
+number with its standard error, and a sentence that is written from the numbers.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from experiments import progress
+from experiments.report import style
+from experiments.report import subject as subjects
+from experiments.report.classes import classes as ask_classes
+from experiments.report.cost import cost
+from experiments.report.denoise import denoise
+from experiments.report.encode_once import encode_once
+from experiments.report.explore import explore
+from experiments.report.finding import Figure, Finding, finding_json
+from experiments.report.generate import generate
+from experiments.report.likelihood import likelihood as ask_likelihood
+from experiments.report.overview import overview, samples
+from experiments.report.page import page
+from experiments.report.training import Settings, train_all
+
+NUM_STEPS = 2700  # of every model, unless --num-epochs says otherwise
+MIN_EPOCHS = 5
+NUM_MODELS = 6
+
+QUESTIONS = (encode_once, ask_classes, denoise, generate, explore, ask_likelihood, cost)
+
+
+def compare(
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    classes: tuple[int, int] = (0, 1),
+    num_images: int | None = None,
+    num_seeds: int = 8,
+    num_epochs: int | None = None,
+    latent_dim: int = 16,
+    hidden: tuple[int, ...] = (256,),
+    likelihood: Literal["bernoulli", "normal"] = "bernoulli",
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    workdir: str = "runs/demo",
+) -> dict[str, Any]:
+    """Trains auto-encoder and VAE side by side and writes a report on seven questions.
+
+    Writes report.html, report.json and figures/*.png. Labels are optional, and so is
+    being an image: what needs either is left out, and the report says so.
+
+    Args:
+      dataset: digits, mnist, fashion_mnist, idx:FOLDER, npz:FILE or tfds:NAME.
+      data_dir: folder of the files of mnist and fashion_mnist, or of tfds: sets.
+      classes: the two classes that question 2 tells apart.
+      num_images: how many training images to use; default all.
+      num_seeds: how many times each model is trained, at least 2: error bars need them.
+      num_epochs: default about 2,700 steps, and at least 5 epochs.
+      latent_dim: how many numbers describe an image.
+      hidden: widths of the encoder; the decoder has them in reverse.
+      likelihood: of all models: bernoulli, on images binarised anew each time they are
+        seen, or normal with a learned scale, on their intensities.
+      batch_size: examples per step.
+      learning_rate: of Adam.
+      seed: of everything that is random.
+      workdir: where the report goes.
+
+    Returns:
+      Where the report lies, and its sentences.
+
+    Raises:
+      ValueError: if the settings or the data leave nothing to compare.
+    """
+    start = time.perf_counter()
+    if num_seeds < 2 or latent_dim < 2:
+        raise ValueError(
+            "A report needs num_seeds and latent_dim of at least 2, got "
+            f"{num_seeds} and {latent_dim}."
+        )
+    subject = subjects.load(
+        dataset, data_dir=data_dir, classes=classes, num_images=num_images, seed=seed
+    )
+    if num_epochs is None:
+        num_epochs = max(
+            MIN_EPOCHS, math.ceil(NUM_STEPS * batch_size / len(subject.train))
+        )
+    settings = Settings(
+        num_seeds,
+        num_epochs,
+        latent_dim,
+        tuple(hidden),
+        batch_size,
+        learning_rate,
+        likelihood,
+    )
+    train_key, question_key = jax.random.split(jax.random.key(seed))
+    with progress.bar("training", NUM_MODELS * num_epochs) as advance:
+        models = train_all(train_key, subject.train, settings, advance)
+    trained = time.perf_counter()
+
+    findings: list[Finding] = []
+    with style.applied(), progress.bar("questions", len(QUESTIONS)) as advance:
+        for question, key in zip(
+            QUESTIONS, jax.random.split(question_key, len(QUESTIONS)), strict=True
+        ):
+            findings.append(question(models, subject, key))
+            advance(1)
+
+    report = overview(models, subject, seed)
+    report["findings"] = [finding_json(finding) for finding in findings]
+    report["settings"]["training_seconds"] = round(trained - start, 1)
+    report["settings"]["total_seconds"] = round(time.perf_counter() - start, 1)
+    figures = [samples(subject), *(f for finding in findings for f in finding.figures)]
+    write(report, figures, Path(workdir))
+    return {
+        "report": str(Path(workdir) / "report.html"),
+        "workdir": workdir,
+        "dataset": dataset,
+        "findings": [finding.sentence for finding in findings],
+        "seconds": report["settings"]["total_seconds"],
+    }
+
+
+def write(report: dict[str, Any], figures: list[Figure], folder: Path) -> None:
+    """Writes the pictures, `report.json`, and from these two the page."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        style.save(figure.plot, folder / "figures" / f"{figure.name}.png")
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(page(report, folder), encoding="utf-8")

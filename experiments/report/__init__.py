@@ -1,0 +1,1 @@
+"""The report of `compare`: one file for each question, and the page that shows them."""
