@@ -167,13 +167,15 @@ def train_epoch(
         )
     epoch, first = jnp.divmod(state.step, epoch_steps)
 
-    def order(epoch: jax.Array) -> jax.Array:
-        bits = jax.random.bits(stream(state.key, ORDER, epoch), (total,))
+    def bits(epoch: jax.Array) -> jax.Array:
+        return jax.random.bits(stream(state.key, ORDER, epoch), (total,))
+
+    def order(bits: jax.Array) -> jax.Array:
         return jnp.argsort(bits)[: epoch_steps * batch_size].astype(jnp.int32)
 
-    this = order(epoch)
-    crosses = first + num_steps > epoch_steps
-    following = jax.lax.cond(crosses, order, lambda epoch: this, epoch + 1)
+    this = order(bits(epoch))
+    crosses = first + num_steps > epoch_steps  # if not, one sort is enough
+    following = jax.lax.cond(crosses, order, lambda bits: this, bits(epoch + 1))
     rows = jnp.concatenate([this, following]).reshape(2 * epoch_steps, batch_size)
 
     @jax.jit  # traced once, though its output's shape is asked for first
