@@ -65,7 +65,7 @@ ROWS = {
 def test_one_finite_loss_an_example_and_a_gradient_for_every_parameter(
     objective, model
 ):
-    params = jax.jit(model.init)(jax.random.key(0), X)
+    params = model.init(jax.random.key(0), X)
     params |= {"objective": objective.init(jax.random.key(1), model, params, X)}
 
     def loss(params, seed):
@@ -98,8 +98,7 @@ def test_one_finite_loss_an_example_and_a_gradient_for_every_parameter(
 
     again = everything(params, 3)[0][0]
     np.testing.assert_array_equal(value, again)
-    if model.encode(params, X).sample(toy.keys(0, BATCH)).std() > 0:
-        other = everything(params, 4)[0][0]
-        drawn = not isinstance(model.encode(params, X), vaejax.distributions.PointMass)
-        assert np.array_equal(value, other) != drawn
+    other = everything(params, 4)[0][0]
+    fixed = isinstance(model.encode(params, X), vaejax.distributions.PointMass)
+    assert np.array_equal(value, other) == fixed
     assert everything._cache_size() == 1

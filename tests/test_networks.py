@@ -40,18 +40,26 @@ def pure():
     return init, lambda params, z: jnp.tanh(z @ params["w"])
 
 
-def test_an_mlp_is_what_numpy_computes():
+NUMPY = {
+    "relu": lambda h: np.maximum(h, 0),
+    "tanh": np.tanh,
+    "silu": lambda h: h / (1 + np.exp(-h)),
+    "gelu": lambda h: h / (1 + np.exp(-np.sqrt(8 / np.pi) * (h + 0.044715 * h**3))),
+}
+
+
+@pytest.mark.parametrize("activation", NUMPY)
+def test_an_mlp_is_what_numpy_computes(activation):
     x = jax.random.normal(jax.random.key(1), (5, 2, 3))
-    network = headed(mlp(hidden=(4, 3)), 2)
+    network = headed(mlp(hidden=(4, 3), activation=activation), 2)
     params = network.init(jax.random.key(KEY), x)
     h = np.asarray(x).reshape(5, 6)
     for name in ("dense_0", "dense_1"):
         layer = params["network"]["params"][name]
-        h = np.maximum(h @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"]), 0)
+        h = h @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])
+        h = NUMPY[activation](h)
     expected = h @ np.asarray(params["head"]["kernel"]) + params["head"]["bias"]
-    np.testing.assert_allclose(
-        network.apply(params, x), expected, rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(network.apply(params, x), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_mlp_without_hidden_layers_is_affine_and_takes_integers_as_numbers():
@@ -67,6 +75,11 @@ def test_an_mlp_without_hidden_layers_is_affine_and_takes_integers_as_numbers():
 def test_a_width_below_1_is_an_error(hidden):
     with pytest.raises(ValueError, match="at least 1, got"):
         mlp(hidden=hidden)
+
+
+def test_an_unknown_activation_is_an_error():
+    with pytest.raises(ValueError, match="gelu, relu, silu, tanh, got 'cosine'"):
+        mlp(activation="cosine")  # type: ignore[arg-type]
 
 
 def test_a_module_and_a_pair_of_pure_functions_make_a_model_of_images():

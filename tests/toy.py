@@ -11,7 +11,7 @@ import scipy.stats
 
 import vaejax
 from vaejax import likelihoods, networks, posteriors, priors
-from vaejax.posteriors.diagonal_normal import MIN_SCALE
+from vaejax.posteriors.diagonal_normal import LOG_BOUND
 
 FALSE_ALARM = 1e-6  # of a whole statistical test, whatever its number of coordinates
 
@@ -107,7 +107,7 @@ class LinearGaussian(NamedTuple):
         """
         scale = self.scale()
         gain = self.weight.T / self.noise**2 * scale**2
-        raw = np.log(np.expm1(stretch * scale - MIN_SCALE))
+        raw = 2 * LOG_BOUND * np.arctanh(np.log(stretch * scale) / LOG_BOUND)
         loc = shift * scale - self.bias @ gain
         posterior = {
             "kernel": np.concatenate([gain, np.zeros_like(gain)], axis=1),

@@ -42,9 +42,7 @@ def test_at_the_true_posterior_one_particle_is_enough():
     assert np.isnan(terms["monte_carlo_error"]).all()  # unknown, not 0
 
 
-@pytest.mark.parametrize(
-    ("images", "chunk"), [(5, 16), (2, 7), (64, 1000)], ids=str
-)
+@pytest.mark.parametrize(("images", "chunk"), [(5, 16), (2, 7), (64, 1000)], ids=str)
 def test_the_chunks_change_nothing(images, chunk):
     """50 particles are no multiple of 16 or 7, 5 images none of 2 or 64."""
     estimate, terms = log_likelihood(

@@ -1,0 +1,332 @@
+"""Seeded errors: each must turn a test red. Run as `python tests/mutations.py`.
+
+Every mutation replaces one piece of the library's text, which must occur exactly once,
+in a copy of the repository, and runs the smallest test that should notice. The tests
+run on the unchanged copy first, so that red means the mutation and nothing else.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parent.parent
+COPIED = ("vaejax", "tests", "pyproject.toml")
+WORKERS = 2
+
+
+class Mutation(NamedTuple):
+    """One error that somebody could make."""
+
+    name: str
+    file: str  # in `vaejax/`
+    old: str
+    new: str
+    test: str  # in `tests/`, the node that should go red
+
+
+MUTATIONS = (
+    Mutation(
+        "the sign of the divergence",
+        "distributions/normal.py",
+        "terms = 0.5 * (jnp.expm1(2 * log_ratio)",
+        "terms = -0.5 * (jnp.expm1(2 * log_ratio)",
+        "distributions/test_kl.py::test_it_is_the_integral_of_its_definition_summed_"
+        "over_the_event",
+    ),
+    Mutation(
+        "no 1/2 in the divergence",
+        "distributions/normal.py",
+        "terms = 0.5 * (jnp.expm1(2 * log_ratio)",
+        "terms = 1.0 * (jnp.expm1(2 * log_ratio)",
+        "distributions/test_kl.py::test_it_is_the_mean_of_log_q_minus_log_p",
+    ),
+    Mutation(
+        "a divergence whose digits cancel",
+        "distributions/normal.py",
+        "jnp.expm1(2 * log_ratio) - 2 * log_ratio",
+        "jnp.exp(2 * log_ratio) - 1 - 2 * log_ratio",
+        "distributions/test_kl.py::test_it_keeps_its_digits_where_q_is_close_to_p",
+    ),
+    Mutation(
+        "no 1/2 in the normal density",
+        "distributions/normal.py",
+        "-0.5 * (standardized**2 + math.log(2 * math.pi))",
+        "-1.0 * (standardized**2 + math.log(2 * math.pi))",
+        "distributions/test_normal.py::test_log_prob_is_scipys_summed_over_the_event_"
+        "and_nothing_else",
+    ),
+    Mutation(
+        "the variance for the scale",
+        "distributions/normal.py",
+        "return self.loc + self.scale * eps",
+        "return self.loc + self.scale**2 * eps",
+        "distributions/test_normal.py::test_draws_have_the_mean_and_the_variance_of_"
+        "the_distribution",
+    ),
+    Mutation(
+        "the mean over the event for its sum",
+        "distributions/noise.py",
+        "return jnp.sum(terms,",
+        "return jnp.mean(terms,",
+        "distributions/test_bernoulli.py::test_log_prob_is_scipys_summed_over_the_"
+        "event_and_nothing_else",
+    ),
+    Mutation(
+        "one key for all examples",
+        "distributions/noise.py",
+        "return jax.vmap(lambda key: draw(key, own), out_axes=len(lead))(key)",
+        "return jax.vmap(lambda _: draw(key[0], own), out_axes=len(lead))(key)",
+        "distributions/test_noise.py::test_the_noise_of_an_example_depends_on_no_other",
+    ),
+    Mutation(
+        "no softplus of large logits",
+        "distributions/bernoulli.py",
+        "softplus = jnp.maximum(logits, 0) + small",
+        "softplus = small",
+        "distributions/test_bernoulli.py::test_the_probabilities_of_all_values_sum_"
+        "to_1",
+    ),
+    Mutation(
+        "log q for log q - log p",
+        "rates.py",
+        "return log_q - p.log_prob(z)",
+        "return log_q",
+        "objectives/test_elbo.py::test_the_bound_is_tight_at_the_true_posterior_for_"
+        "every_draw",
+    ),
+    Mutation(
+        "a path derivative that keeps the score",
+        "rates.py",
+        "jax.lax.stop_gradient(q).log_prob(z)",
+        "q.log_prob(z)",
+        "test_rates.py::test_the_gradient_of_the_path_derivative_is_zero_at_the_true_"
+        "posterior",
+    ),
+    Mutation(
+        "beta on the distortion",
+        "objectives/elbo.py",
+        "return distortion + beta * total,",
+        "return beta * distortion + total,",
+        "objectives/test_elbo.py::test_the_loss_is_the_distortion_plus_beta_rates",
+    ),
+    Mutation(
+        "no log K",
+        "objectives/iwae.py",
+        " - jnp.log(num_particles)",
+        "",
+        "objectives/test_iwae.py::test_the_bound_is_tight_at_the_true_posterior_for_"
+        "every_draw",
+    ),
+    Mutation(
+        "the sign of the rate in the weights",
+        "objectives/iwae.py",
+        "log_weights = -distortion - rate",
+        "log_weights = -distortion + rate",
+        "objectives/test_iwae.py::test_it_is_the_log_of_the_mean_weight",
+    ),
+    Mutation(
+        "the wrong axis",
+        "objectives/iwae.py",
+        "weights = jax.nn.softmax(log_weights, axis=0)",
+        "weights = jax.nn.softmax(log_weights, axis=1)",
+        "objectives/test_iwae.py::test_it_is_the_log_of_the_mean_weight",
+    ),
+    Mutation(
+        "a key used twice",
+        "objectives/denoising.py",
+        "corruption_key, key = split(key)",
+        "corruption_key = key",
+        "objectives/test_denoising.py::test_the_corruption_has_a_key_for_each_example_"
+        "that_nothing_else_uses",
+    ),
+    Mutation(
+        "the corrupted example as the target",
+        "objectives/denoising.py",
+        "return objective.loss(key, denoiser, params, x)",
+        "return objective.loss(key, denoiser, params, noisy)",
+        "objectives/test_denoising.py::test_the_encoder_sees_the_corrupted_example_and_"
+        "the_target_is_clean",
+    ),
+    Mutation(
+        "a mean that forgets the other devices",
+        "batch.py",
+        "return tree if _index() is None else jax.lax.pmean(tree, AXIS)",
+        "return tree",
+        "test_parallel.py::test_60_steps_of_the_epoch_are_those_of_one_device"
+        "[elbo-pmap-4]",
+    ),
+    Mutation(
+        "an optimal variance of one device",
+        "likelihoods/normal.py",
+        "global_mean(jnp.mean((value - self.loc) ** 2))",
+        "jnp.mean((value - self.loc) ** 2)",
+        "likelihoods/test_normal.py::test_the_running_variance_is_the_moving_average_"
+        "of_the_optimal_one[adam-pmap 4]",
+    ),
+    Mutation(
+        "the index of an example in its device's share",
+        "batch.py",
+        "first = 0 if index is None else index * num_local",
+        "first = 0",
+        "test_batch.py::test_every_example_has_a_key_from_its_index_in_the_global_batch",
+    ),
+    Mutation(
+        "the same order in every epoch",
+        "train.py",
+        "jax.random.bits(stream(state.key, ORDER, epoch), (total,))",
+        "jax.random.bits(stream(state.key, ORDER, 0), (total,))",
+        "test_train.py::test_an_epoch_sees_each_example_at_most_once_in_another_order_"
+        "each_time",
+    ),
+    Mutation(
+        "an epoch that starts again where it crosses its end",
+        "train.py",
+        "rows = jnp.concatenate([this, following])",
+        "rows = jnp.concatenate([this, this])",
+        "test_train.py::test_segments_of_any_lengths_are_the_epochs_bit_for_bit_in_one_"
+        "program",
+    ),
+    Mutation(
+        "the same noise at every step",
+        "train.py",
+        "example_keys(stream(state.key, NOISE, state.step), num_examples(x))",
+        "example_keys(stream(state.key, NOISE, 0), num_examples(x))",
+        "test_train.py::test_the_noise_changes_from_step_to_step_and_from_seed_to_seed",
+    ),
+    Mutation(
+        "a moving average that the optimizer moves",
+        "train.py",
+        "updates = moving_average.route(updates, grads)",
+        "updates = updates",
+        "test_train.py::test_an_objective_learns_and_moving_averages_pass_by_the_"
+        "optimizer[clipped adamw]",
+    ),
+    Mutation(
+        "particles beyond the last are counted",
+        "evaluate/likelihood.py",
+        "log_w = jnp.where(counts, -distortion - rate, -jnp.inf)",
+        "log_w = -distortion - rate",
+        "evaluate/test_likelihood.py::test_the_chunks_change_nothing[2-7]",
+    ),
+    Mutation(
+        "the error of a sum for that of a mean",
+        "evaluate/likelihood.py",
+        "variance = (num_particles / ess - 1) / (num_particles - 1 or jnp.nan)",
+        "variance = num_particles / ess - 1",
+        "evaluate/test_likelihood.py::test_it_is_the_log_of_the_mean_weight_and_its_"
+        "terms_are_means",
+    ),
+    Mutation(
+        "a decoder that maps over the wrong axis",
+        "networks.py",
+        "apply = jax.vmap(apply)",
+        "apply = jax.vmap(apply, in_axes=1)",
+        "test_networks.py::test_a_decoder_keeps_every_leading_axis",
+    ),
+)
+
+
+class Outcome(NamedTuple):
+    """What the tests made of one mutation."""
+
+    mutation: Mutation
+    red: str  # the test that failed; empty if the mutation survived
+    seconds: float
+
+
+def copy(folder: pathlib.Path) -> None:
+    """Copies what the tests need into an empty folder."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+def seed(mutation: Mutation, folder: pathlib.Path) -> None:
+    """Makes the error in the copy at `folder`.
+
+    Raises:
+      ValueError: if its text does not occur exactly once.
+    """
+    path = folder / "vaejax" / mutation.file
+    text = path.read_text()
+    if text.count(mutation.old) != 1:
+        raise ValueError(
+            f"{mutation.name}: expected the text once in vaejax/{mutation.file}, found "
+            f"it {text.count(mutation.old)} times: {mutation.old!r}"
+        )
+    path.write_text(text.replace(mutation.old, mutation.new))
+
+
+def pytest(folder: pathlib.Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
+    """Runs some tests on the copy at `folder`."""
+    options = ["-x", "-p", "no:cacheprovider", "--tb=no", "-q", "-rfE", "--color=no"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *(f"tests/{t}" for t in tests)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def unchanged(tests: list[str]) -> str:
+    """What pytest says about the tests without any mutation, or nothing if green."""
+    with tempfile.TemporaryDirectory() as name:
+        copy(pathlib.Path(name))
+        done = pytest(pathlib.Path(name), tests)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def judge(mutation: Mutation) -> Outcome:
+    """Runs the test of one mutation."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        copy(pathlib.Path(name))
+        seed(mutation, pathlib.Path(name))
+        done = pytest(pathlib.Path(name), [mutation.test])
+    failed = re.search(r"^FAILED \S*?::(.+?)( - .*)?$", done.stdout, re.MULTILINE)
+    if done.returncode not in (0, 1) or (done.returncode == 1 and failed is None):
+        raise RuntimeError(
+            f"{mutation.name}: pytest ran no test of its own:\n{done.stdout}"
+        )
+    red = failed[1] if failed else ""
+    return Outcome(mutation, red, time.perf_counter() - begin)
+
+
+def main() -> int:
+    """Prints the table of mutations; 1 if any survived."""
+    with tempfile.TemporaryDirectory() as name:  # all match, before anything is run
+        for i, mutation in enumerate(MUTATIONS):
+            folder = pathlib.Path(name) / str(i) / "vaejax" / mutation.file
+            folder.parent.mkdir(parents=True)
+            shutil.copy(ROOT / "vaejax" / mutation.file, folder)
+            seed(mutation, pathlib.Path(name) / str(i))
+    tests = sorted({mutation.test for mutation in MUTATIONS})
+    halves = [tests[i::WORKERS] for i in range(WORKERS)]
+    survived = 0
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        if complaint := "".join(pool.map(unchanged, halves)):
+            print(f"The tests fail without any mutation:\n{complaint}")
+            return 1
+        print(f"{'mutation':54} {'file':25} {'seconds':>7}  test that went red")
+        for outcome in pool.map(judge, MUTATIONS):
+            name, file = outcome.mutation.name, outcome.mutation.file
+            survived += not outcome.red
+            red = outcome.red or "NONE: SURVIVED"
+            print(f"{name:54} {file:25} {outcome.seconds:7.1f}  {red}", flush=True)
+    print(f"{len(MUTATIONS) - survived} of {len(MUTATIONS)} mutations were caught.")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
