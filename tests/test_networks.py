@@ -101,7 +101,11 @@ def test_a_module_that_keeps_statistics_is_refused_with_advice():
         headed(Normalised(), 2).init(jax.random.key(KEY), jnp.ones((4, 3)))
 
 
-@pytest.mark.parametrize("network", [Convolution, 3, (1, 2), (pure()[0],)], ids=str)
+@pytest.mark.parametrize(
+    "network",
+    [Convolution, 3, (1, 2), (pure()[0],)],
+    ids=["class", "number", "pair of numbers", "one function"],
+)
 def test_what_is_no_network_is_refused(network):
     with pytest.raises(TypeError, match="module or a pair"):
         headed(network, 2)
