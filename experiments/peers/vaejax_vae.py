@@ -15,10 +15,12 @@ def build(images: np.ndarray, seed: int) -> Callable[[], float]:
     """One epoch of Adam, one compiled program."""
     data = jax.numpy.asarray(images)
     model = vaejax.latent_variable_model(
-        vaejax.posteriors.diagonal_normal(vaejax.networks.mlp(hidden=[HIDDEN]), LATENT),
+        vaejax.posteriors.diagonal_normal(
+            vaejax.networks.mlp(hidden=[HIDDEN], activation="relu"), LATENT
+        ),
         vaejax.priors.standard_normal(LATENT),
         vaejax.likelihoods.bernoulli(
-            vaejax.networks.mlp(hidden=[HIDDEN]), images.shape[1:]
+            vaejax.networks.mlp(hidden=[HIDDEN], activation="relu"), images.shape[1:]
         ),
     )
     objective, optimizer = vaejax.objectives.elbo(), optax.adam(LEARNING_RATE)

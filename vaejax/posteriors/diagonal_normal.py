@@ -2,21 +2,22 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from vaejax.base import Distribution, Family
 from vaejax.distributions import Normal
 from vaejax.networks import Network, headed
 
-MIN_SCALE = 1e-4  # keeps log q(z|x) finite however sure the encoder is
+LOG_BOUND = 7.0  # of |log scale|: a scale from 0.0009 to 1,100
 
 
 def diagonal_normal(encoder: Network, latent_dim: int) -> Family:
     r"""q(z|x) = N(loc(x), diag(scale(x))^2).
 
-    Loc and scale are an affine map of the encoder's features, the scale through
-    :math:`\log(1 + e^r) + 10^{-4}`.
+    Loc and r are an affine map of the encoder's features, and
+    :math:`\log \text{scale} = 7 \tanh(r / 14)`: near 0, r is the log-variance of the
+    paper; however sure the encoder is, the scale stays between :math:`e^{-7}` and
+    :math:`e^7`.
 
     Args:
       encoder: a flax.linen module or a pair `(init, apply)`, x `[B, ...]` to features.
@@ -31,10 +32,13 @@ def diagonal_normal(encoder: Network, latent_dim: int) -> Family:
     References:
       Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 9.
     """
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
     network = headed(encoder, 2 * latent_dim)
 
     def make(params: Any, x: Any) -> Distribution:
         loc, raw = jnp.split(network.apply(params, x), 2, axis=-1)  # each [B, D]
-        return Normal(loc, jax.nn.softplus(raw) + MIN_SCALE)
+        scale = jnp.exp(LOG_BOUND * jnp.tanh(raw / (2 * LOG_BOUND)))
+        return Normal(loc, scale)
 
     return Family(network.init, make)

@@ -22,6 +22,8 @@ def point_mass(encoder: Network, latent_dim: int) -> Family:
     Raises:
       ValueError: if `latent_dim` is less than 1.
     """
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
     network = headed(encoder, latent_dim)
 
     def make(params: Any, x: Any) -> Distribution:

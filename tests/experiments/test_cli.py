@@ -1,0 +1,315 @@
+"""The command line: flags from signatures, one JSON line, errors that say what to do."""
+
+import json
+
+import numpy as np
+import pytest
+
+import experiments
+from experiments import cli, parts
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Two small npz files of one kind of picture: a bright square somewhere."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name, num in (("F", 200), ("G", 30)):
+        image, label = np.zeros((num, 6, 6), bool), rng.integers(0, 4, num)
+        for i, place in enumerate(label):
+            row, column = 3 * (place // 2), 3 * (place % 2)
+            image[i, row : row + 3, column : column + 3] = rng.random((3, 3)) < 0.9
+        np.savez(folder / f"{name}.npz", image=image, label=label)
+    return folder
+
+
+def call(capsys, *argv):
+    """Exit code, the JSON of the last line, and what went to stderr."""
+    code = cli.main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    last = captured.out.strip().splitlines()[-1:] or ["null"]
+    return code, json.loads(last[0]) if code == 0 else None, captured.err
+
+
+SMALL = ("--hidden", 16, "--latent-dim", 3, "--batch-size", 20, "--binarize", "none")
+
+
+def train(capsys, images, workdir, *flags, model="vae"):
+    return call(
+        capsys, "train", model, "--dataset", f"npz:{images}/F.npz",
+        "--workdir", workdir, *SMALL, *flags,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(images, tmp_path_factory):
+    """A finished VAE and a finished AE."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("vae", "ae"):
+        argv = ["train", model, "--dataset", f"npz:{images}/F.npz", "--num-epochs", "4"]
+        argv += [str(word) for word in SMALL] + ["--workdir", str(folder / model)]
+        assert cli.main(argv) == 0
+    return folder
+
+
+def test_train_reports_every_promised_field(capsys, images, tmp_path):
+    code, result, _ = train(capsys, images, tmp_path / "run", "--num-epochs", 3)
+    assert code == 0
+    assert result["step"] == 27
+    assert set(result) >= {
+        "step", "loss", "elbo", "images_per_second", "compile_seconds",
+        "params_sha256", "workdir",
+    }  # fmt: skip
+    assert len(result["params_sha256"]) == 64
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[-1])["loss"] == result["loss"]
+    assert json.loads(lines[-1])["loss"] < json.loads(lines[0])["loss"]
+
+
+def test_a_finished_run_prints_the_same_json_again_and_a_longer_one_goes_on(
+    capsys, images, tmp_path
+):
+    _, first, _ = train(capsys, images, tmp_path / "a", "--num-epochs", 2)
+    _, again, _ = train(capsys, images, tmp_path / "a", "--num-epochs", 2)
+    assert again == first
+    _, longer, _ = train(capsys, images, tmp_path / "a", "--num-epochs", 4)
+    _, straight, _ = train(capsys, images, tmp_path / "b", "--num-epochs", 4)
+    assert longer["params_sha256"] == straight["params_sha256"]
+    assert (longer["step"], longer["loss"]) == (straight["step"], straight["loss"])
+    first_log = (tmp_path / "a/metrics.jsonl").read_text()
+    assert first_log == (tmp_path / "b/metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--latent-dim", 4), "model.latent_dim: 3 there, 4 here"),
+        (("--hidden", 8), "model.network.hidden: [16] there, [8] here"),
+        (("--learning-rate", 0.1), "training.learning_rate"),
+        (("--objective", "iwae"), "model.objective.name: 'elbo' there, 'iwae' here"),
+        (("--seed", 1), "seed"),
+        (("--num-epochs", 3), "num_epochs: 4 there, 3 here"),
+    ],
+)
+def test_a_run_with_other_settings_is_refused(capsys, images, runs, flags, named):
+    before = (runs / "vae/settings.json").read_text()
+    flags = flags if "--num-epochs" in flags else ("--num-epochs", 4, *flags)
+    code, _, err = train(capsys, images, runs / "vae", *flags)
+    assert code == 2
+    assert named in err
+    assert "Traceback" not in err
+    assert (runs / "vae/settings.json").read_text() == before
+
+
+def test_a_run_on_other_data_is_refused(capsys, images, runs, tmp_path):
+    arrays = dict(np.load(images / "F.npz"))
+    arrays["image"][0, 0, 0] ^= True
+    np.savez(tmp_path / "other.npz", **arrays)
+    flags = ("--num-epochs", 4, "--dataset", f"npz:{tmp_path}/other.npz")
+    code, _, err = train(capsys, images, runs / "vae", *flags)
+    assert code == 2
+    assert "sha256" in err
+
+
+def test_a_schedule_fixes_the_length_of_a_run(capsys, images, tmp_path):
+    flags = ("--learning-rate-schedule", "cosine", "--num-epochs")
+    assert train(capsys, images, tmp_path, *flags, 1)[0] == 0
+    code, _, err = train(capsys, images, tmp_path, *flags, 2)
+    assert code == 2
+    assert "schedule" in err
+
+
+def test_evaluate_scores_every_image_of_a_file(capsys, images, runs):
+    code, result, _ = call(
+        capsys, "evaluate", "--workdir", runs / "vae",
+        "--dataset", f"npz:{images}/G.npz", "--num-particles", 200,
+    )  # fmt: skip
+    assert code == 0
+    assert set(result) >= {
+        "elbo", "log_likelihood", "standard_error", "monte_carlo_error",
+        "distortion", "rate", "num_images", "dataset",
+    }  # fmt: skip
+    assert result["num_images"] == 30
+    assert result["log_likelihood"] > result["elbo"]
+    np.testing.assert_allclose(
+        result["elbo"], -result["distortion"] - result["rate"], rtol=1e-5
+    )
+
+
+def test_evaluate_says_whose_images_it_scored(capsys, runs):
+    _, result, _ = call(
+        capsys, "evaluate", "--workdir", runs / "vae", "--num-particles", 2
+    )
+    assert result["dataset"].endswith("(validation)")
+    assert result["num_images"] == 20
+
+
+def test_an_auto_encoder_has_a_distortion_and_nothing_else(capsys, runs):
+    _, result, _ = call(capsys, "evaluate", "--workdir", runs / "ae")
+    assert result["elbo"] is result["rate"] is result["log_likelihood"] is None
+    assert result["distortion"] > 0
+
+
+def test_an_auto_encoder_samples_only_from_codes_fitted_to_it(capsys, runs, tmp_path):
+    out = tmp_path / "samples.png"
+    flags = ("sample", "--workdir", runs / "ae", "--out", out)
+    code, _, err = call(capsys, *flags)
+    assert code == 2
+    assert "--codes gaussian" in err
+    assert call(capsys, *flags, "--codes", "gaussian")[0] == 0
+    assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    "verb", [("sample",), ("reconstruct",), ("traverse",), ("sample", "--codes", "gaussian")]
+)
+@pytest.mark.parametrize("suffix", [".png", ".npz"])
+def test_pictures_and_arrays_are_written(capsys, runs, tmp_path, verb, suffix):
+    out = tmp_path / f"out{suffix}"
+    assert call(capsys, *verb, "--workdir", runs / "vae", "--out", out)[0] == 0
+    if suffix == ".npz":
+        image = np.load(out)["image"]
+        assert image.shape[-2:] == (6, 6)
+        assert np.isfinite(image).all()
+    else:
+        assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_encode_writes_codes_with_labels(capsys, images, runs, tmp_path):
+    out, data = tmp_path / "codes.npz", f"npz:{images}/G.npz"
+    argv = ("encode", "--workdir", runs / "vae", "--dataset", data, "--out", out)
+    assert call(capsys, *argv)[0] == 0
+    codes = np.load(out)
+    run = experiments.load(runs / "vae")
+    posterior = run.model.encode(run.state.params, np.load(images / "G.npz")["image"])
+    np.testing.assert_allclose(codes["mean"], posterior.loc, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(codes["scale"], posterior.scale, rtol=1e-5)
+    np.testing.assert_array_equal(codes["label"], np.load(images / "G.npz")["label"])
+
+
+def test_a_script_gets_its_model_back(runs):
+    model, state, settings = experiments.load(runs / "vae")
+    assert int(state.step) == 4 * 9
+    assert settings["model"]["rate"] == "analytic"
+    assert model.decode(state.params, np.zeros((7, 3))).mean().shape == (7, 6, 6)
+
+
+def test_grey_images_without_binarisation_have_no_likelihood(capsys, tmp_path):
+    grey = np.random.default_rng(0).random((60, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "grey.npz", image=grey)
+    argv = ("--dataset", f"npz:{tmp_path}/grey.npz", "--workdir", tmp_path / "run")
+    code, result, err = call(capsys, "train", "vae", *argv, *SMALL, "--num-epochs", 1)
+    assert code == 0
+    assert "warning" in err
+    assert result["elbo"] is None
+    _, scores, _ = call(capsys, "evaluate", "--workdir", tmp_path / "run")
+    assert scores["elbo"] is scores["log_likelihood"] is None
+    assert scores["rate"] > 0
+
+
+def test_patience_keeps_the_best(capsys, images, tmp_path):
+    flags = ("--num-epochs", 60, "--patience", 2, "--learning-rate", 0.05)
+    code, result, _ = train(capsys, images, tmp_path, *flags)
+    assert code == 0
+    lines = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: line["score"])
+    assert len(lines) < 60
+    assert len(lines) == best["epoch"] + 2
+    assert result["step"] == best["step"]
+    assert int(experiments.load(tmp_path).state.step) == best["step"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--objective", "iwae", "--num-particles", 4),
+        ("--objective", "elbo", "--beta", 2.0, "--beta-warmup", 20, "--rate", "sampled"),
+        ("--likelihood", "normal", "--scale", "optimal"),
+        ("--likelihood", "normal", "--scale", "0.5", "--optimizer", "sgd"),
+        ("--weight-decay", 0.1, "--clip-norm", 1.0, "--learning-rate-schedule", "linear"),
+    ],
+)
+def test_parts_and_hyperparameters_are_flags(capsys, images, tmp_path, flags):
+    code, result, err = train(capsys, images, tmp_path, "--num-epochs", 1, *flags)
+    assert code == 0, err
+    assert np.isfinite(result["loss"])
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    text = json.dumps(settings)
+    for flag in flags[::2]:
+        assert f'"{flag[2:].replace("-", "_")}"' in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["trian"], "Did you mean train"),
+        (["train"], "ae, vae"),
+        (["train", "vea"], "Did you mean vae"),
+        (["train", "vae", "--workdr", "x"], "Did you mean --workdir"),
+        (["train", "vae", "--laten-dim", "3"], "Did you mean --latent-dim"),
+        (["train", "vae", "--objective", "ebo"], "Did you mean elbo"),
+        (["train", "ae", "--beta", "3"], "belongs to objective elbo"),
+        (["train", "vae", "--prior.hidden", "3"], "--prior.hidden"),
+        (["train", "vae", "--objective"], "--objective needs one of"),
+        (["train", "vae", "--hidden", "0"], "at least 1"),
+        (["train", "vae", "--latent-dim", "0"], "latent_dim"),
+        (["train", "vae", "--beta", "-1"], "beta must be at least 0"),
+        (["train", "vae", "--batch-size", "100000"], "--batch-size"),
+        (["train", "vae", "--num-epochs", "0"], "--num-epochs"),
+        (["train", "vae", "--learning-rate", "-1"], "--learning-rate"),
+        (["train", "vae", "--patience", "0"], "--patience"),
+        (["train", "vae", "--dataset", "digit"], "digits"),
+        (["train", "vae", "--dataset", "npz:nowhere.npz"], "nowhere.npz"),
+        (["train", "vae", "--objective", "iwae", "--rate", "sampled"], "--rate"),
+        (["train", "vae", "--objective", "iwae", "--beta-warmup", "9"], "--beta-warmup"),
+        (["evaluate", "--workdir", "nowhere"], "holds no run"),
+        (["sample", "--workdir", "nowhere", "--out", "a.gif"], "--out must end in"),
+        (["benchmark", "cnn"], "mlp"),
+    ],
+)
+def test_bad_requests_are_errors_of_one_line_with_code_2(
+    capsys, tmp_path, monkeypatch, argv, named
+):
+    monkeypatch.chdir(tmp_path)
+    if argv[0] == "train" and "--workdr" not in argv:
+        argv = [*argv, "--workdir", str(tmp_path / "run")] if len(argv) > 1 else argv
+        if argv[-3:-2] == ["--objective"]:
+            argv = argv[:-2]
+    code, _, err = call(capsys, *argv)
+    assert code == 2
+    assert named in err
+    assert err.startswith("error: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"model": 3}', '{"model": {}, "data": {}, "training": {}}', "9" * 2000000],
+)
+def test_damaged_settings_are_a_clear_error(capsys, tmp_path, text):
+    (tmp_path / "settings.json").write_text(text)
+    code, _, err = call(capsys, "evaluate", "--workdir", tmp_path)
+    assert code == 2
+    assert err.startswith("error: ")
+
+
+def test_settings_cannot_name_what_is_no_part():
+    for part in ({"name": "__import__"}, {"name": "latent_variable_model"}, {"name": 3}):
+        with pytest.raises(parts.UserError):
+            parts.build("model", part)
+    with pytest.raises(parts.UserError, match="no argument"):
+        parts.build("objective", {"name": "elbo", "beta_": 1})
+
+
+def test_every_verb_has_a_line_of_help(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {verb} " in text for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "sample", "traverse"])
+def test_help_lists_the_flags(capsys, verb):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    assert stop.value.code == 0
+    assert "--workdir" in capsys.readouterr().out
