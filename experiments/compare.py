@@ -93,6 +93,11 @@ def compare(
         num_epochs = max(
             MIN_EPOCHS, math.ceil(NUM_STEPS * batch_size / len(subject.train))
         )
+    if not 1 <= batch_size <= len(subject.train) or num_epochs < 1:
+        raise ValueError(
+            f"batch_size must be from 1 to {len(subject.train)}, the training images, "
+            f"and num_epochs at least 1, got {batch_size} and {num_epochs}."
+        )
     settings = Settings(
         num_seeds,
         num_epochs,
@@ -107,20 +112,19 @@ def compare(
         models = train_all(train_key, subject.train, settings, advance)
     trained = time.perf_counter()
 
+    keys = jax.random.split(question_key, len(QUESTIONS))
     findings: list[Finding] = []
-    with style.applied(), progress.bar("questions", len(QUESTIONS)) as advance:
-        for question, key in zip(
-            QUESTIONS, jax.random.split(question_key, len(QUESTIONS)), strict=True
-        ):
-            findings.append(question(models, subject, key))
-            advance(1)
-
-    report = overview(models, subject, seed)
-    report["findings"] = [finding_json(finding) for finding in findings]
-    report["settings"]["training_seconds"] = round(trained - start, 1)
-    report["settings"]["total_seconds"] = round(time.perf_counter() - start, 1)
-    figures = [samples(subject), *(f for finding in findings for f in finding.figures)]
-    write(report, figures, Path(workdir))
+    with style.applied(subject.is_ink):
+        with progress.bar("questions", len(QUESTIONS)) as advance:
+            for question, key in zip(QUESTIONS, keys, strict=True):
+                findings.append(question(models, subject, key))
+                advance(1)
+        figures = [samples(subject), *(f for found in findings for f in found.figures)]
+        report = overview(models, subject, seed, figures[0])
+        report["findings"] = [finding_json(finding) for finding in findings]
+        report["settings"]["training_seconds"] = round(trained - start, 1)
+        report["settings"]["total_seconds"] = round(time.perf_counter() - start, 1)
+        write(report, figures, Path(workdir))
     return {
         "report": str(Path(workdir) / "report.html"),
         "workdir": workdir,

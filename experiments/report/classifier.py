@@ -60,12 +60,11 @@ def _apply(
     return network.apply(params, x)  # type: ignore[return-value]
 
 
-def train(subject: Subject, seed: int) -> Classifier:
+def train(subject: Subject) -> Classifier:
     """Trains the classifier on the training images with their labels.
 
     Args:
-      subject: images in [0, 1] with labels.
-      seed: of the initial parameters and the batches.
+      subject: images in [0, 1] with labels; its seed is that of the classifier.
 
     Raises:
       ValueError: if there are no labels.
@@ -75,7 +74,7 @@ def train(subject: Subject, seed: int) -> Classifier:
     num_classes = int(max(subject.train_label.max(), subject.new_label.max())) + 1
     network, optimizer = Network(num_classes), optax.adam(1e-3)
     images, labels = jnp.asarray(subject.train), jnp.asarray(subject.train_label)
-    init_key, order_key = jax.random.split(jax.random.key(seed))
+    init_key, order_key = jax.random.split(jax.random.key(subject.seed))
 
     def loss(params: Params, rows: jax.Array) -> jax.Array:
         logits = network.apply(params, images[rows])[1]
@@ -100,6 +99,14 @@ def train(subject: Subject, seed: int) -> Classifier:
     logits = _apply(network, params, jnp.asarray(subject.new))[1]
     accuracy = float((np.asarray(logits).argmax(axis=1) == subject.new_label).mean())
     return Classifier(network, params, accuracy, sha256(params))
+
+
+def command(subject: Subject) -> str:
+    """The command that makes the classifier of these images again."""
+    words = ["python -m experiments.report.classifier --dataset", subject.name]
+    if subject.num_images is not None:
+        words.append(f"--num-images {subject.num_images}")
+    return " ".join([*words, f"--seed {subject.seed}"])
 
 
 def sha256(params: Params) -> str:
@@ -132,7 +139,7 @@ def classifier(
     data = subjects.load(
         dataset, data_dir=data_dir, classes=None, num_images=num_images, seed=seed
     )
-    trained = train(data, seed)
+    trained = train(data)
     return {
         "dataset": dataset,
         "seed": seed,

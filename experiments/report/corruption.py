@@ -22,7 +22,7 @@ GAUSSIAN = Kind(
     "Gaussian noise", "gaussian", "standard deviation", (0.1, 0.2, 0.4, 0.8)
 )
 SALT_AND_PEPPER = Kind(
-    "salt and pepper", "salt_and_pepper", "share of pixels", (0.05, 0.1, 0.2, 0.4)
+    "Salt-and-pepper noise", "salt_and_pepper", "share of pixels", (0.05, 0.1, 0.2, 0.4)
 )
 KINDS = (GAUSSIAN, SALT_AND_PEPPER)
 NUM_COPIES = 8

@@ -120,7 +120,7 @@ def denoise(models: Models, subject: Subject, key: Key) -> Finding:
     )
     columns = (DIFFERENCE, f"denoising VAE {MINUS} denoising AE")
     return Finding(
-        title=f"Denoising, from one copy and from {NUM_COPIES}",
+        title="Denoising, from one copy and from several",
         sentence=_sentence(means, settings),
         details=_details(settings),
         notes=_notes(len(truth), share),
@@ -159,17 +159,17 @@ def _mean_gap(settings: list[Setting], first: str, second: str) -> Estimate:
 def _sentence(means: list[Estimate], settings: list[Setting]) -> str:
     up, down = _counts(settings, 0)
     return (
-        f"The VAE restores images {_better(means[0])} the AE, by "
-        f"{plus_minus(means[0], 2)} dB on average ({interval(means[0], 2)}; better in "
-        f"{up} of {len(settings)} settings, worse in {down}); trained for it, the "
-        f"denoising VAE does so {_better(means[1])} the denoising AE, by "
-        f"{plus_minus(means[1], 2)} dB ({interval(means[1], 2)})."
+        f"The VAE restores images {_better(means[0])} the AE (on average "
+        f"{plus_minus(means[0], 2)} dB, {interval(means[0], 2)}; better in {up} of "
+        f"{len(settings)} settings, worse in {down}), and the denoising VAE, trained "
+        f"for it, {_better(means[1])} the denoising AE ({plus_minus(means[1], 2)} dB, "
+        f"{interval(means[1], 2)})."
     )
 
 
 def _better(gap: Estimate) -> str:
     if not gap.clear:
-        return "with no difference found from"
+        return "neither better nor worse, as far as was found, than"
     return "better than" if gap.value > 0 else "worse than"
 
 
@@ -196,10 +196,10 @@ def _details(settings: list[Setting]) -> str:
     return (
         f"The widest gap between VAE and AE is {plus_minus(gap, 2)} dB "
         f"({interval(gap, 2)}): {widest.kind.name}, {widest.kind.level} "
-        f"{widest.level:g}, {widest.amount}. {NUM_COPIES} copies for one gain, in dB, "
-        f"{gains}. In {beaten} of {len(settings)} settings the corrupted pixels "
-        "themselves, averaged over the copies, are closer to the image than what any "
-        "of the four models makes of them."
+        f"{widest.level:g}, {widest.amount}. Going from one copy to {NUM_COPIES} "
+        f"gains, in dB, {gains}. In {beaten} of {len(settings)} settings the corrupted "
+        "pixels themselves, averaged over the copies, are closer to the image than "
+        "what any of the four models makes of them."
     )
 
 

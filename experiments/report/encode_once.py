@@ -83,7 +83,7 @@ def encode_once(models: Models, subject: Subject, key: Key) -> Finding:
 def draw(key: Key, trained: Trained, x: np.ndarray, num: int) -> np.ndarray:
     """Encodes the same images `num` times: z `[num, S, N, D]`."""
     posterior = encode(trained.model, trained.params, jnp.asarray(x))
-    return np.asarray(posterior.sample(key, (num,)))
+    return np.asarray(posterior.sample(jax.random.clone(key), (num,)))
 
 
 def distinct(z: np.ndarray) -> np.ndarray:

@@ -161,7 +161,7 @@ def _traversal(models: Models, subject: Subject) -> Figure:
     images = decode(trained, z.reshape(1, -1, z.shape[-1]))
     images = images.reshape(*z.shape[:2], *subject.event_shape)
     images = pictures(images, subject.event_shape)
-    plot, ax = style.axes(4.4, style.heights(images.shape, 3.8, 0.35))
+    plot, ax = style.axes(5.2, style.heights(images.shape, 4.7, 0.35))
     columns = [f"{v:+.1f}" if v else "0" for v in values]
     style.show(ax, images, rows=[f"z{d + 1}" for d in dims], columns=columns)
     return Figure(

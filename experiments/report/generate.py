@@ -1,10 +1,12 @@
 """Question 4: new data from the decoder alone."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.random import clone
 
 from experiments.report import style
-from experiments.report.classifier import NUM_FEATURES, Classifier, train
+from experiments.report.classifier import NUM_FEATURES, Classifier, command, train
 from experiments.report.distances import Prdc, frechet_distance, prdc
 from experiments.report.finding import Figure, Finding, Row, Table
 from experiments.report.statistics import (
@@ -16,7 +18,7 @@ from experiments.report.statistics import (
     plus_minus,
 )
 from experiments.report.subject import Subject, pictures
-from experiments.report.training import Models, codes, decode
+from experiments.report.training import Models, decode, encode
 from vaejax.base import Key
 
 SOURCES = (
@@ -46,7 +48,7 @@ def generate(models: Models, subject: Subject, key: Key) -> Finding:
             "generated images could be measured: there are only the pictures.",
             figures=grids,
         )
-    judge = train(subject, seed=0)
+    judge = train(subject)
     scores = _scores(judge, images, subject)
     of = {name: score[:, 0] for name, score in scores.items()}
     return Finding(
@@ -63,8 +65,8 @@ def generate(models: Models, subject: Subject, key: Key) -> Finding:
             "Precision, recall, density and coverage as defined by Naeem et al., 2020, "
             f"https://arxiv.org/abs/2002.09797, with {NUM_NEIGHBORS} neighbours, in "
             "the same features.",
-            "python -m experiments.report.classifier makes the classifier again; "
-            f"SHA-256 of its parameters: {judge.params_sha256}",
+            f"{command(subject)} makes the classifier again; SHA-256 of its "
+            f"parameters: {judge.params_sha256}",
         ),
         tables=(
             _table(scores),
@@ -84,13 +86,15 @@ def sample(
     """Decodes `num` codes for every seed: `[S, num, *event]`.
 
     Codes are drawn from N(0, I), the same for every model, or pushed through the
-    mean and covariance of the model's codes of training images.
+    mean and covariance of the model's codes of training images, draws from q(z|x).
     """
     trained = getattr(models, which)
     shape = (models.settings.num_seeds, num, models.settings.latent_dim)
-    z = np.array(jax.random.normal(key, shape))
+    z = np.array(jax.random.normal(jax.random.fold_in(clone(key), 0), shape))
     if fitted:
-        known = codes(trained, subject.train[:MAX_FITTED])
+        x = jnp.asarray(subject.train[:MAX_FITTED])
+        posterior = encode(trained.model, trained.params, x)
+        known = np.asarray(posterior.sample(jax.random.fold_in(clone(key), 1)))
         for s, code in enumerate(known):
             covariance = np.atleast_2d(np.cov(code, rowvar=False))
             values, vectors = np.linalg.eigh(covariance)

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.random import clone
 from matplotlib.axes import Axes
 from scipy import stats
 
@@ -44,10 +45,12 @@ def likelihood(models: Models, subject: Subject, key: Key) -> Finding:
     images = jnp.asarray(subject.new[:MAX_IMAGES])
     x = prepare(models.settings)(prepare_key, images)
     vae, denoising = (
-        jax.device_get(score(estimate_key, t.model, t.params, x))
+        jax.device_get(score(clone(estimate_key), t.model, t.params, x))
         for t in (models.vae, models.denoising_vae)
     )
-    ae = np.asarray(distortion(estimate_key, models.ae.model, models.ae.params, x))
+    alone = np.asarray(
+        distortion(clone(estimate_key), models.ae.model, models.ae.params, x)
+    )
     error = float(np.sqrt((vae["monte_carlo_error"] ** 2).sum(axis=1)).mean() / len(x))
     z = {t.name: draw(code_key, t, subject.new) for t in (models.ae, models.vae)}
     away = {
@@ -61,7 +64,7 @@ def likelihood(models: Models, subject: Subject, key: Key) -> Finding:
         details=_details(vae, away),
         notes=_notes(models, len(x), error),
         tables=(
-            _table(vae, denoising, ae),
+            _table(vae, denoising, alone),
             Table(
                 "How far codes are from the prior N(0, I)",
                 ("AE", "VAE", DIFFERENCE),
@@ -74,7 +77,7 @@ def likelihood(models: Models, subject: Subject, key: Key) -> Finding:
                 "Monte Carlo", ("nats",), (Row("error of mean log p(x)", (error,), 3),)
             ),
         ),
-        figures=(_terms(vae, ae), _norms(models, z)),
+        figures=(_terms(vae, alone), _norms(models, z)),
     )
 
 
@@ -98,7 +101,7 @@ def distortion(key: Key, model: Model, params: Params, x: jax.Array) -> jax.Arra
 def draw(key: Key, trained: Trained, x: np.ndarray) -> np.ndarray:
     """One code of each image, `[S, N, D]`."""
     posterior = encode(trained.model, trained.params, jnp.asarray(x))
-    return np.asarray(posterior.sample(key), np.float64)
+    return np.asarray(posterior.sample(clone(key)), np.float64)
 
 
 def _three(of: dict[str, np.ndarray]) -> tuple[Estimate, Estimate, Estimate]:
@@ -175,8 +178,8 @@ def _terms(vae: Scores, ae: np.ndarray) -> Figure:
     return Figure(
         "likelihood_terms",
         plot,
-        f"The terms of the bound with standard errors, and {MINUS}log p(x), which the "
-        "bound is a bound on.",
+        f"The terms of the bound with standard errors (light: the rate), and "
+        f"{MINUS}log p(x), which the bound is a bound on.",
         "Bars: the auto-encoder's distortion, the VAE's distortion and rate, and its "
         "negative log-likelihood.",
     )
@@ -187,6 +190,8 @@ def _bar(
 ) -> None:
     error: style.Look = {"xerr": size.standard_error, "error_kw": {"elinewidth": 1.2}}
     ax.barh(row, size.value, left=left, color=color, height=0.6, **error)
+    if size.value < 0.15 * (left + size.value):
+        return  # no room for the word
     center = (left + size.value / 2, row)
     ax.annotate(word, center, ha="center", va="center", color="white", fontsize=7.5)
 

@@ -11,18 +11,20 @@ from experiments.report.subject import Subject, is_picture, pictures
 from experiments.report.training import Models
 
 
-def overview(models: Models, subject: Subject, seed: int) -> dict[str, Any]:
+def overview(
+    models: Models, subject: Subject, seed: int, figure: Figure
+) -> dict[str, Any]:
     """The report but for its findings.
 
     Args:
       models: what was trained.
       subject: what it was trained on.
       seed: of everything that is random.
+      figure: what stands above all else.
     """
     settings = models.settings
-    figure = samples(subject)
     return {
-        "dataset": subject.name,
+        "title": subject.title,
         "summary": (
             "An auto-encoder (AE) gives each image one code; a variational "
             "auto-encoder (VAE) gives it a distribution. Both were trained from "
@@ -91,6 +93,6 @@ def samples(subject: Subject) -> Figure:
     return Figure(
         "samples",
         plot,
-        f"Training images of {subject.name}.",
+        f"Training images of {subject.title}.",
         "Two rows of training images.",
     )

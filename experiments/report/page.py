@@ -22,7 +22,7 @@ def page(report: dict[str, Any], folder: Path) -> str:
       HTML without scripts and without anything to load.
     """
     findings = report["findings"]
-    title = f"Auto-encoder and VAE, side by side on {report['dataset']}"
+    title = f"Auto-encoder and VAE, side by side on {report['title']}"
     contents = "".join(
         f'<li><a href="#q{i}"><strong>{_text(f["title"])}</strong></a> '
         f"<span>{_text(f['sentence'])}</span></li>"

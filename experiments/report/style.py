@@ -56,7 +56,6 @@ RC: Any = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "image.cmap": "gray_r",
     "image.interpolation": "nearest",
 }
 
@@ -70,9 +69,13 @@ def axes(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]
     return plot, ax
 
 
-def applied() -> contextlib.AbstractContextManager[None]:
-    """The house style, for as long as the context lasts."""
-    return mpl.rc_context(RC)
+def applied(is_ink: bool = True) -> contextlib.AbstractContextManager[None]:
+    """The house style, for as long as the context lasts.
+
+    Args:
+      is_ink: whether images are ink on paper, 0 white and 1 black, or light.
+    """
+    return mpl.rc_context(RC | {"image.cmap": "gray_r" if is_ink else "gray"})
 
 
 def save(plot: Figure, path: Path) -> None:
@@ -111,16 +114,11 @@ def show(
     title: str = "",
     rows: list[str] | None = None,
     columns: list[str] | None = None,
-    high: float = 1.0,
-    cmap: str = "gray_r",
 ) -> None:
-    """Draws pictures `[rows, columns, H, W]` as a mosaic with labels at its edges.
-
-    Ink on paper: 0 is white and 1 black, unless `cmap` says otherwise.
-    """
+    """Draws pictures `[rows, columns, H, W]` as a mosaic with labels at its edges."""
     height, width = images.shape[2:4]
     gap = max(1, round(height / 14))
-    ax.imshow(mosaic(images, gap), vmin=0, vmax=high, cmap=cmap, aspect="equal")
+    ax.imshow(mosaic(images, gap), vmin=0, vmax=1, aspect="equal")
     ax.grid(False)
     ax.tick_params(length=0)
     for spine in ax.spines.values():

@@ -17,7 +17,20 @@ class Subject(NamedTuple):
     new: np.ndarray  # [M, *event]: what the questions are asked about
     new_label: np.ndarray | None
     classes: tuple[int, int] | None
+    num_images: int | None  # as asked for
+    seed: int
     notes: tuple[str, ...]  # subsamples and rescaling, in words
+
+    @property
+    def title(self) -> str:
+        """What to call the data: the last part of a path."""
+        last = self.name.rstrip("/").rpartition("/")[2]
+        return last.partition(":")[2] or last
+
+    @property
+    def is_ink(self) -> bool:
+        """Whether 0 is the paper, so that it is shown in white."""
+        return float(np.median(self.train)) < 0.25
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -85,6 +98,8 @@ def load(
         new=new_images,
         new_label=np.concatenate(known[1:])[asked] if labelled else None,
         classes=classes,
+        num_images=num_images,
+        seed=seed,
         notes=tuple(notes),
     )
     return checked_classes(subject)

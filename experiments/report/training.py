@@ -109,18 +109,22 @@ def train_all(
     denoising = functools.partial(objectives.denoising, corruption=mixture)
     keys, data = jax.random.split(key, settings.num_seeds), jnp.asarray(images)
 
-    def train(name: str, model: Model, objective: Objective, keys: Key) -> Trained:
-        params, loss = fit(keys, model, objective, data, settings, advance)
+    def train(
+        name: str, model: Model, objective: Objective, num_seeds: int | None = None
+    ) -> Trained:
+        # Cloned, since all models get the same keys: that is what pairs them.
+        own = jax.random.clone(keys)[:num_seeds]
+        params, loss = fit(own, model, objective, data, settings, advance)
         return Trained(name, model, objective, params, loss)
 
     return Models(
         settings=settings,
-        ae=train("AE", ae, error, keys),
-        vae=train("VAE", vae, bound, keys),
-        denoising_ae=train("denoising AE", ae, denoising(error), keys),
-        denoising_vae=train("denoising VAE", vae, denoising(bound), keys),
-        plane_ae=train("AE", plane_ae, error, keys[:1]),
-        plane_vae=train("VAE", plane_vae, bound, keys[:1]),
+        ae=train("AE", ae, error),
+        vae=train("VAE", vae, bound),
+        denoising_ae=train("denoising AE", ae, denoising(error)),
+        denoising_vae=train("denoising VAE", vae, denoising(bound)),
+        plane_ae=train("AE", plane_ae, error, 1),
+        plane_vae=train("VAE", plane_vae, bound, 1),
     )
 
 
