@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import jax
-import numpy as np
-
 import vaejax
 from experiments.errors import UserError
-from experiments.scoring import ready, score
+from experiments.scoring import likelihood_support, ready, score
 from experiments.workdir import Run, load
 
 
@@ -27,10 +24,10 @@ def evaluate(
     run = load(workdir)
     name, split = images_of(run, dataset)
     data, seed = run.settings["data"], run.settings["training"]["seed"]
+    support = likelihood_support(run.model, split.image.shape[1:])
     try:
-        binary = likelihood_of(run, split).support
         is_likelihood = vaejax.data.check_support(
-            split, binary, data["binarize"], scale=data["scale"]
+            split, support, data["binarize"], scale=data["scale"]
         )
     except vaejax.data.DataError as error:
         raise UserError(f"{name}: {error}") from error
@@ -89,14 +86,3 @@ def training_data(run: Run) -> vaejax.data.Dataset:
             "differs): name images with --dataset."
         )
     return images
-
-
-def likelihood_of(run: Run, split: vaejax.data.Split) -> vaejax.Distribution:
-    """The likelihood of one image, as shapes: what kind it is, not its values."""
-
-    def decoded(key: jax.Array, image: np.ndarray) -> vaejax.Distribution:
-        z = run.model.encode(run.state.params, image).sample(key)
-        return run.model.decode(run.state.params, z)
-
-    image = split.image[:1].astype(np.float32)
-    return jax.eval_shape(decoded, jax.random.key(0), image)

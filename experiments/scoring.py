@@ -29,6 +29,18 @@ def has_density(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
     return not isinstance(posterior, PointMass)
 
 
+def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
+    """Which values the model's likelihood knows, asked of shapes alone."""
+
+    def decoded(key: jax.Array, x: jax.Array) -> vaejax.Distribution:
+        params = model.init(key, x)
+        z = model.encode(params, x).sample(jax.random.fold_in(key, 1))
+        return model.decode(params, z)
+
+    x = jnp.zeros((1, *shape))
+    return jax.eval_shape(decoded, jax.random.key(0), x).support
+
+
 def score(
     seed: int,
     model: vaejax.Model,

@@ -1,6 +1,7 @@
 """`python -m experiments train vae`: one model, trained, scored and kept."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from experiments.errors import UserError
 from experiments.loop import Plan, fit, json_lines, say, tensorboard
 from experiments.models import Recipe
 from experiments.parts import Part, build
-from experiments.scoring import PREPARE, ready, score
+from experiments.scoring import PREPARE, likelihood_support, ready, score
 
 
 def train(
@@ -78,9 +79,10 @@ def train(
     )
     settings, recipe, is_likelihood = _resolve(arguments, images)
     path = Path(workdir)
-    finished = _claim(path, settings)
+    finished = folder.claim(path, settings)
     if finished is not None:
         return finished
+    say(f"settings: {json.dumps(settings)}")
     epoch_steps = len(images.train.image) // batch_size
     training = settings["training"]
     plan = Plan(training["num_steps"], epoch_steps, patience, save_seconds)
@@ -197,69 +199,6 @@ def _resolve(
     model = {**arguments["model"], **recipe.resolved}
     settings = {"version": vaejax.__version__, "model": model}
     return settings | {"data": data, "training": training}, recipe, is_likelihood
-
-
-def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
-    """Which values the model's likelihood knows, asked of shapes alone."""
-
-    def decoded(key: jax.Array, x: jax.Array) -> vaejax.Distribution:
-        params = model.init(key, x)
-        z = model.encode(params, x).sample(jax.random.fold_in(key, 1))
-        return model.decode(params, z)
-
-    x = jnp.zeros((1, *shape))
-    return jax.eval_shape(decoded, jax.random.key(0), x).support
-
-
-def _claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Takes a folder for a run, or continues the one in it.
-
-    Returns:
-      The result of the run, if it is the same and has finished.
-
-    Raises:
-      UserError: if the folder holds a run that this would not continue.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir {path}: {error.strerror}.") from error
-    if (path / folder.SETTINGS).exists():
-        old = folder.read_settings(path)
-        lines = folder.differences(_essence(old), _essence(settings))
-        grown = settings["training"]["num_epochs"] - old["training"]["num_epochs"]
-        scheduled = old["training"]["learning_rate_schedule"] != "constant"
-        if grown < 0 or (grown and scheduled):
-            lines.append(
-                f"num_epochs: {old['training']['num_epochs']} there, "
-                f"{settings['training']['num_epochs']} here; it may grow, unless the "
-                "learning rate follows a schedule"
-            )
-        if lines:
-            listed = "".join(f"\n  {line}" for line in lines)
-            raise UserError(
-                f"{path} holds a run with other settings or data:{listed}\n"
-                "Repeat its settings to continue it, or use another --workdir."
-            )
-        if not grown and (path / folder.RESULT).exists():
-            return folder.read_json(path / folder.RESULT)
-    elif any(path.iterdir()):
-        raise UserError(
-            f"{path} is not empty and holds no run ({folder.SETTINGS} is missing): use "
-            "another --workdir."
-        )
-    (path / folder.RESULT).unlink(missing_ok=True)
-    folder.write_json(path / folder.SETTINGS, settings)
-    return None
-
-
-def _essence(settings: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ: all but the length and where the data lies."""
-    free = {"num_epochs", "num_steps", "dataset", "data_dir", "validation"}
-    return {
-        group: {n: v for n, v in settings[group].items() if n not in free}
-        for group in ("model", "data", "training")
-    }
 
 
 def _compiled(

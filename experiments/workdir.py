@@ -122,3 +122,54 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             lines += differences(old.get(name), new.get(name), inner)
         return lines
     return [] if old == new else [f"{path}: {old!r} there, {new!r} here"]
+
+
+def claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Takes a folder for a run, or continues the one in it.
+
+    Returns:
+      The result of the run, if it is the same and has finished.
+
+    Raises:
+      UserError: if the folder holds a run that this would not continue.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {path}: {error.strerror}.") from error
+    if (path / SETTINGS).exists():
+        old = read_settings(path)
+        lines = differences(_essence(old), _essence(settings))
+        grown = settings["training"]["num_epochs"] - old["training"]["num_epochs"]
+        scheduled = old["training"]["learning_rate_schedule"] != "constant"
+        if grown < 0 or (grown and scheduled):
+            lines.append(
+                f"num_epochs: {old['training']['num_epochs']} there, "
+                f"{settings['training']['num_epochs']} here; it may grow, unless the "
+                "learning rate follows a schedule"
+            )
+        if lines:
+            listed = "".join(f"\n  {line}" for line in lines)
+            raise UserError(
+                f"{path} holds a run with other settings or data:{listed}\n"
+                "Repeat its settings to continue it, or use another --workdir."
+            )
+        if not grown and (path / RESULT).exists():
+            return read_json(path / RESULT)
+    elif any(path.iterdir()):
+        raise UserError(
+            f"{path} is not empty and holds no run ({SETTINGS} is missing): use "
+            "another --workdir."
+        )
+    (path / RESULT).unlink(missing_ok=True)
+    write_json(path / SETTINGS, settings)
+    return None
+
+
+def _essence(settings: dict[str, Any]) -> dict[str, Any]:
+    """What must not differ: all but the length and where the data lies."""
+    free = {"num_epochs", "num_steps", "dataset", "data_dir", "validation"}
+    return {
+        group: {n: v for n, v in settings[group].items() if n not in free}
+        for group in ("model", "data", "training")
+    }

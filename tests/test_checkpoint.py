@@ -138,12 +138,15 @@ def test_counts_below_one_are_refused(tmp_path):
 
 def test_a_failed_background_save_surfaces(tmp_path):
     state, _ = make()
-    checkpoints = Checkpoints(tmp_path / "run")
-    (tmp_path / "run").rmdir()
-    (tmp_path / "run").write_text("not a folder any more")
+
+    def run():
+        with Checkpoints(tmp_path / "run") as checkpoints:
+            (tmp_path / "run").rmdir()
+            (tmp_path / "run").write_text("not a folder any more")
+            checkpoints.save(state)
+
     with pytest.raises(Exception, match=r"run"):
-        checkpoints.save(state)
-        checkpoints.close()
+        run()
 
 
 def test_the_hash_of_parameters_changes_with_one_bit():

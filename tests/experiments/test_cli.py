@@ -1,4 +1,4 @@
-"""The command line: flags from signatures, one JSON line, errors that say what to do."""
+"""The command line: flags from signatures, one JSON line, errors that help."""
 
 import json
 
@@ -161,7 +161,8 @@ def test_an_auto_encoder_samples_only_from_codes_fitted_to_it(capsys, runs, tmp_
 
 
 @pytest.mark.parametrize(
-    "verb", [("sample",), ("reconstruct",), ("traverse",), ("sample", "--codes", "gaussian")]
+    "verb",
+    [("sample",), ("reconstruct",), ("traverse",), ("sample", "--codes", "gaussian")],
 )
 @pytest.mark.parametrize("suffix", [".png", ".npz"])
 def test_pictures_and_arrays_are_written(capsys, runs, tmp_path, verb, suffix):
@@ -211,7 +212,8 @@ def test_patience_keeps_the_best(capsys, images, tmp_path):
     flags = ("--num-epochs", 60, "--patience", 2, "--learning-rate", 0.05)
     code, result, _ = train(capsys, images, tmp_path, *flags)
     assert code == 0
-    lines = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    text = (tmp_path / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     best = max(lines, key=lambda line: line["score"])
     assert len(lines) < 60
     assert len(lines) == best["epoch"] + 2
@@ -223,10 +225,11 @@ def test_patience_keeps_the_best(capsys, images, tmp_path):
     "flags",
     [
         ("--objective", "iwae", "--num-particles", 4),
-        ("--objective", "elbo", "--beta", 2.0, "--beta-warmup", 20, "--rate", "sampled"),
+        ("--beta", 2.0, "--beta-warmup", 20, "--rate", "sampled"),
         ("--likelihood", "normal", "--scale", "optimal"),
         ("--likelihood", "normal", "--scale", "0.5", "--optimizer", "sgd"),
-        ("--weight-decay", 0.1, "--clip-norm", 1.0, "--learning-rate-schedule", "linear"),
+        ("--weight-decay", 0.1, "--clip-norm", 1.0),
+        ("--learning-rate-schedule", "linear"),
     ],
 )
 def test_parts_and_hyperparameters_are_flags(capsys, images, tmp_path, flags):
@@ -261,7 +264,7 @@ def test_parts_and_hyperparameters_are_flags(capsys, images, tmp_path, flags):
         (["train", "vae", "--dataset", "digit"], "digits"),
         (["train", "vae", "--dataset", "npz:nowhere.npz"], "nowhere.npz"),
         (["train", "vae", "--objective", "iwae", "--rate", "sampled"], "--rate"),
-        (["train", "vae", "--objective", "iwae", "--beta-warmup", "9"], "--beta-warmup"),
+        (["train", "vae", "--objective", "iwae", "--beta-warmup", "9"], "beta"),
         (["evaluate", "--workdir", "nowhere"], "holds no run"),
         (["sample", "--workdir", "nowhere", "--out", "a.gif"], "--out must end in"),
         (["benchmark", "cnn"], "mlp"),
@@ -284,7 +287,14 @@ def test_bad_requests_are_errors_of_one_line_with_code_2(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"model": 3}', '{"model": {}, "data": {}, "training": {}}', "9" * 2000000],
+    [
+        "",
+        "[]",
+        "{",
+        '{"model": 3}',
+        '{"model": {}, "data": {}, "training": {}}',
+        "9" * 2_000_000,
+    ],
 )
 def test_damaged_settings_are_a_clear_error(capsys, tmp_path, text):
     (tmp_path / "settings.json").write_text(text)
@@ -294,7 +304,8 @@ def test_damaged_settings_are_a_clear_error(capsys, tmp_path, text):
 
 
 def test_settings_cannot_name_what_is_no_part():
-    for part in ({"name": "__import__"}, {"name": "latent_variable_model"}, {"name": 3}):
+    for name in ("__import__", "latent_variable_model", 3):
+        part = {"name": name}
         with pytest.raises(parts.UserError):
             parts.build("model", part)
     with pytest.raises(parts.UserError, match="no argument"):
