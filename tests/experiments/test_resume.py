@@ -28,13 +28,13 @@ def start(workdir, cache, *flags):
     }
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
 def finish(process):
-    out, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
 
@@ -55,8 +55,8 @@ def test_a_run_killed_at_20_random_moments_ends_bit_identical(tmp_path, capsys):
                 time.sleep(0.01)
         time.sleep(rng.uniform(0, 1.5))
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL)
+        _, err = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), err
         reached.append(newest(tmp_path / "run"))
     resumed = finish(start(tmp_path / "run", tmp_path / "cache"))
     with capsys.disabled():
