@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments.errors import UserError
+from experiments.peers.product import SIZE
 from experiments.peers.turns import (
     Run,
     contender,
@@ -75,19 +77,19 @@ def benchmark(
       Every figure of the table, null where there is none.
 
     Raises:
-      ValueError: if a peer is unknown, a count is less than 1, or there are fewer
+      UserError: if a peer is unknown, a count is less than 1, or there are fewer
         images than one batch.
     """
     counts = {"num_pairs": num_pairs, "num_epochs": num_epochs}
     for count, value in counts.items():
         if value < 1:
-            raise ValueError(f"{count} must be at least 1, got {value}.")
+            raise UserError(f"{count} must be at least 1, got {value}.")
     for peer in peers:
         if peer not in PEERS:
-            raise ValueError(f"peers are among {', '.join(PEERS)}, got {peer!r}.")
+            raise UserError(f"peers are among {', '.join(PEERS)}, got {peer!r}.")
     grey, source = grey_images(dataset, data_dir, num_images, seed)
     if len(grey) < BATCH:
-        raise ValueError(f"One batch needs {BATCH} images, got {len(grey)}.")
+        raise UserError(f"One batch needs {BATCH} images, got {len(grey)}.")
     result: dict[str, Any] = {
         "benchmark": name,
         "dataset": source,
@@ -295,7 +297,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             *lines,
-            f"Product of 2048 x 2048 matrices: {spread(gflops, '.0f')} GFLOP/s; vaejax "
+            f"Product of {SIZE} x {SIZE} matrices: {spread(gflops, '.0f')} GFLOP/s; vaejax "
             f"reaches {spread(fraction)} of it, target >= {TARGETS['fraction']}",
             f"  (by hand {result['flops_per_image'] / 1e6:.2f} MFLOP an image: three "
             "times the four layers, less the gradient of the image)",

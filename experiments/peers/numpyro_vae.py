@@ -18,10 +18,13 @@ def build(images: np.ndarray, seed: int) -> Callable[[], float]:
     data = jax.numpy.asarray(images, jax.numpy.float32)
     num_images, num_pixels = data.shape
     num_steps = num_images // BATCH
-    start = jax.nn.initializers.lecun_normal(), jax.nn.initializers.zeros
-    first, last = stax.Dense(HIDDEN, *start), stax.Dense(2 * LATENT, *start)
-    encoder = stax.serial(first, stax.Relu, last)
-    decoder = stax.serial(first, stax.Relu, stax.Dense(num_pixels, *start))
+
+    def dense(width: int, variance: float) -> Any:  # begins as in vaejax
+        weights = jax.nn.initializers.variance_scaling(variance, "fan_in", "normal")
+        return stax.Dense(width, weights, jax.nn.initializers.zeros)
+
+    encoder = stax.serial(dense(HIDDEN, 0.1), stax.Relu, dense(2 * LATENT, 1.0))
+    decoder = stax.serial(dense(HIDDEN, 0.1), stax.Relu, dense(num_pixels, 1.0))
 
     def model(x: jax.Array) -> None:
         decode = numpyro.module("decoder", decoder, (BATCH, LATENT))
@@ -32,9 +35,10 @@ def build(images: np.ndarray, seed: int) -> Callable[[], float]:
 
     def guide(x: jax.Array) -> None:
         encode = numpyro.module("encoder", encoder, (BATCH, num_pixels))
-        loc, raw = jax.numpy.split(encode(x), 2, axis=-1)
+        loc, log_variance = jax.numpy.split(encode(x), 2, axis=-1)
+        scale = jax.numpy.exp(0.5 * log_variance)
         with numpyro.plate("batch", BATCH):
-            numpyro.sample("z", dist.Normal(loc, jax.nn.softplus(raw)).to_event(1))
+            numpyro.sample("z", dist.Normal(loc, scale).to_event(1))
 
     # The gradient is that of the mean, as for the other contenders.
     scaled = numpyro.handlers.scale

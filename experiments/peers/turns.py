@@ -44,7 +44,11 @@ def contender(program: str, images: Path, seed: int) -> Iterator[Run]:
     program = f"experiments.peers.{program}"
     command = [sys.executable, "-m", program, str(images), str(seed)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
     ) as process:
 
         def run() -> Answer:
@@ -67,7 +71,8 @@ def contender(program: str, images: Path, seed: int) -> Iterator[Run]:
 def python_seconds(code: str) -> float:
     """How long a new interpreter takes for `code`."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True)
     return time.perf_counter() - start
 
 
