@@ -297,8 +297,8 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             *lines,
-            f"Product of {SIZE} x {SIZE} matrices: {spread(gflops, '.0f')} GFLOP/s; vaejax "
-            f"reaches {spread(fraction)} of it, target >= {TARGETS['fraction']}",
+            f"Product of {SIZE} x {SIZE} matrices: {spread(gflops, '.0f')} GFLOP/s; "
+            f"vaejax reaches {spread(fraction)} of it, target >= {TARGETS['fraction']}",
             f"  (by hand {result['flops_per_image'] / 1e6:.2f} MFLOP an image: three "
             "times the four layers, less the gradient of the image)",
             f"Losses of the last epoch differ by {result['loss_difference']:.2f} nats, "
