@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+import vaejax
 from experiments import parts
 from experiments.errors import UserError
 
@@ -42,12 +43,7 @@ def main(argv: list[str]) -> int:
             print(overview())
             return 0
         result = run(verb(argv[0]), argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        if type(error).__name__ != "DataError":
-            raise
+    except (UserError, vaejax.data.DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(finite(result)))

@@ -8,6 +8,7 @@ was stopped and resumed is bit-identical to one that was not.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -89,11 +90,15 @@ def train_step(
     Returns:
       The next state, and the means `[]` over the batch of `loss` and the objective's
       metrics.
+
+    Raises:
+      AssertionError: if the objective's loss is not `[B]`.
     """
     keys = example_keys(stream(state.key, NOISE, state.step), num_examples(x))
 
     def mean_loss(params: Params) -> tuple[jax.Array, Metrics]:
         loss, metrics = objective.loss(keys, model, params, x)
+        chex.assert_shape(loss, keys.shape, custom_message="a loss for each example")
         return jnp.mean(loss), metrics | {"loss": loss}
 
     grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params)
@@ -149,6 +154,7 @@ def train_epoch(
       ValueError: if there are fewer examples than one batch, or `num_steps` is known
         and not from 1 to an epoch's.
     """
+    chex.assert_equal_shape_prefix(jax.tree.leaves(data), 1)
     total = num_examples(data)
     epoch_steps = total // batch_size if batch_size > 0 else 0
     if epoch_steps < 1:
