@@ -16,6 +16,7 @@ from typing import Any, Literal
 import jax
 
 from experiments import progress
+from experiments.errors import UserError
 from experiments.report import style
 from experiments.report import subject as subjects
 from experiments.report.classes import classes as ask_classes
@@ -78,11 +79,11 @@ def compare(
       Where the report lies, and its sentences.
 
     Raises:
-      ValueError: if the settings or the data leave nothing to compare.
+      UserError: if the settings or the data leave nothing to compare.
     """
     start = time.perf_counter()
     if num_seeds < 2 or latent_dim < 2:
-        raise ValueError(
+        raise UserError(
             "A report needs num_seeds and latent_dim of at least 2, got "
             f"{num_seeds} and {latent_dim}."
         )
@@ -94,7 +95,7 @@ def compare(
             MIN_EPOCHS, math.ceil(NUM_STEPS * batch_size / len(subject.train))
         )
     if not 1 <= batch_size <= len(subject.train) or num_epochs < 1:
-        raise ValueError(
+        raise UserError(
             f"batch_size must be from 1 to {len(subject.train)}, the training images, "
             f"and num_epochs at least 1, got {batch_size} and {num_epochs}."
         )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.errors import UserError
 from vaejax import data
 
 
@@ -62,7 +63,7 @@ def load(
       seed: of the choice of images.
 
     Raises:
-      ValueError: if there are too few images, or `classes` are not among the labels.
+      UserError: if there are too few images, or `classes` are not among the labels.
     """
     dataset = data.load(spec, data_dir=data_dir, seed=seed)
     held = [dataset.validation, *([dataset.test] if dataset.test else [])]
@@ -75,7 +76,7 @@ def load(
     chosen = np.sort(rng.permutation(total)[:num_images])
     asked = rng.permutation(held_out)[:MAX_NEW]
     if len(chosen) < 16 or len(asked) < 16:
-        raise ValueError(
+        raise UserError(
             f"{spec}: the report needs at least 16 images to train on and 16 to ask "
             f"about, got {len(chosen)} and {len(asked)}."
         )
@@ -110,13 +111,13 @@ def _of(num: int, total: int) -> str:
 
 
 def checked_classes(subject: Subject) -> Subject:
-    """Raises ValueError unless both classes occur in both parts."""
+    """Raises UserError unless both classes occur in both parts."""
     if subject.classes is None or subject.train_label is None:
         return subject
     assert subject.new_label is not None
     known = sorted(set(subject.train_label) & set(subject.new_label))
     if len(set(subject.classes)) != 2 or not set(subject.classes) <= set(known):
-        raise ValueError(
+        raise UserError(
             f"classes must be two different labels of {[int(k) for k in known]}, got "
             f"{subject.classes}; choose with --classes."
         )

@@ -106,6 +106,7 @@ def train_all(
     ae, vae = build(settings, images.shape[1:], settings.latent_dim)
     plane_ae, plane_vae = build(settings, images.shape[1:], 2)
     error, bound = objectives.reconstruction(), objectives.elbo()
+    optimizer = optax.adam(settings.learning_rate)
     denoising = functools.partial(objectives.denoising, corruption=mixture)
     keys, data = jax.random.split(key, settings.num_seeds), jnp.asarray(images)
 
@@ -114,7 +115,8 @@ def train_all(
     ) -> Trained:
         # Cloned, since all models get the same keys: that is what pairs them.
         own = jax.random.clone(keys)[:num_seeds]
-        params, loss = fit(own, model, objective, data, settings, advance)
+        state = init(own, model, error, optimizer, data[: settings.batch_size])
+        params, loss = fit(state, model, objective, optimizer, data, settings, advance)
         return Trained(name, model, objective, params, loss)
 
     return Models(
@@ -128,31 +130,39 @@ def train_all(
     )
 
 
-def fit(
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def init(
     keys: Key,
     model: Model,
     objective: Objective,
+    optimizer: optax.GradientTransformation,
+    x: jax.Array,
+) -> TrainState:
+    """States from every key; no objective here learns, so any one will do."""
+    return jax.vmap(lambda key: init_state(key, model, objective, optimizer, x))(keys)
+
+
+def fit(
+    state: TrainState,
+    model: Model,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
     images: jax.Array,
     settings: Settings,
     advance: Callable[..., None],
 ) -> tuple[Params, np.ndarray]:
-    """Trains one model from every key at once: `[S]` runs in one program.
+    """Trains one model from every state `[S]` at once, in one program.
 
     Returns:
       The parameters, `[S, ...]` each, and the mean losses `[num_epochs, S]`.
     """
-    optimizer = optax.adam(settings.learning_rate)
     step = functools.partial(train_step, model, objective, optimizer)
     batch_size = settings.batch_size
-
-    def init(key: Key) -> TrainState:
-        return init_state(key, model, objective, optimizer, images[:batch_size])
 
     def epoch(state: TrainState, images: jax.Array) -> tuple[TrainState, Metrics]:
         ready = prepare(settings)
         return train_epoch(step, batch_size, state, data=images, prepare=ready)
 
-    state = jax.jit(jax.vmap(init))(keys)
     run = jax.jit(jax.vmap(epoch, in_axes=(0, None)), donate_argnums=0)
     losses = []
     for _ in range(settings.num_epochs):

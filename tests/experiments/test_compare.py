@@ -121,6 +121,7 @@ def test_every_number_of_the_page_is_in_the_json(report):
         assert near.any(), number
 
 
+@pytest.mark.slow
 def test_an_own_file_without_labels_or_square_gets_its_report(tmp_path):
     bits = np.random.default_rng(0).random((200, 7)) < 0.3
     np.savez(tmp_path / "own.npz", image=bits)
