@@ -139,9 +139,8 @@ def _notes(num_images: int, share: float) -> tuple[str, ...]:
     prior = f"q(z) ∝ p(z)^(1{MINUS}n) q(z|x₁) ⋯ q(z|xₙ)"
     return (
         f"PSNR on {num_images} new images, all seeds; every model gets the same "
-        "corrupted copies. The AE and the VAE were trained on clean images, so for "
-        "them noise is extrapolation; the denoising models were trained on both kinds "
-        "at all these levels.",
+        "corrupted copies. The denoising models were trained on both kinds at all "
+        "these levels, the other two on clean images.",
         "From several copies the AE's codes are averaged, and the VAE's posteriors "
         f"multiplied with the prior counted once, {prior}. In {percent(share, 3)} of "
         "the dimensions that has no positive precision, and the geometric mean of the "
@@ -194,6 +193,7 @@ def _details(settings: list[Setting]) -> str:
     )
     gains = ", ".join(f"{plus_minus(paired(many[n], one[n]), 2)} ({n})" for n in NAMES)
     return (
+        "For the AE and the VAE, trained on clean images, noise is extrapolation. "
         f"The widest gap between VAE and AE is {plus_minus(gap, 2)} dB "
         f"({interval(gap, 2)}): {widest.kind.name}, {widest.kind.level} "
         f"{widest.level:g}, {widest.amount}. Going from one copy to {NUM_COPIES} "
