@@ -9,6 +9,7 @@ from experiments.report.finding import Figure
 from experiments.report.statistics import LEVEL, percent
 from experiments.report.subject import Subject, is_picture, pictures
 from experiments.report.training import Models
+from vaejax import networks
 
 
 def overview(
@@ -54,10 +55,11 @@ def overview(
 
 def _notes(models: Models, subject: Subject) -> list[str]:
     settings = models.settings
-    networks = "-".join(str(width) for width in settings.hidden)
+    widths = "-".join(str(width) for width in settings.hidden)
+    activation = networks.mlp(hidden=settings.hidden).activation.upper()
     notes = [
-        f"All models: ReLU layers of {networks} units to {settings.latent_dim} latent "
-        f"dimensions and back, Adam at {settings.learning_rate:g}, "
+        f"All models: {activation} layers of {widths} units to "
+        f"{settings.latent_dim} latent dimensions and back, Adam at {settings.learning_rate:g}, "
         f"{settings.num_epochs} epochs of batches of {settings.batch_size}, "
         f"{settings.num_seeds} seeds. Equal seeds see the data in the same order, so "
         "differences are paired.",
