@@ -59,10 +59,10 @@ def _notes(models: Models, subject: Subject) -> list[str]:
     activation = networks.mlp(hidden=settings.hidden).activation.upper()
     notes = [
         f"All models: {activation} layers of {widths} units to "
-        f"{settings.latent_dim} latent dimensions and back, Adam at {settings.learning_rate:g}, "
-        f"{settings.num_epochs} epochs of batches of {settings.batch_size}, "
-        f"{settings.num_seeds} seeds. Equal seeds see the data in the same order, so "
-        "differences are paired.",
+        f"{settings.latent_dim} latent dimensions and back, Adam at "
+        f"{settings.learning_rate:g}, {settings.num_epochs} epochs of "
+        f"batches of {settings.batch_size}, {settings.num_seeds} seeds. Equal "
+        "seeds see the data in the same order, so differences are paired.",
         {
             "bernoulli": "Likelihood of all four: Bernoulli, on bits drawn afresh from "
             "the intensities each time an image is seen in training. Encoders are then "
