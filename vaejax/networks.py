@@ -135,13 +135,14 @@ def decoded(network: Network, event_shape: tuple[int, ...]) -> Headed:
     inner = headed(network, math.prod(event_shape))
 
     def one(params: Any, z: Any) -> jax.Array:
-        extra = jax.tree.leaves(z)[0].ndim - 2  # axes beyond [N, D]
-        if extra < 0:
+        lead = jax.tree.leaves(z)[0].shape[:-1]
+        if not lead:
             return one(params, jax.tree.map(lambda leaf: leaf[None], z))[0]
-        apply = functools.partial(inner.apply, params)
-        for _ in range(extra):
-            apply = jax.vmap(apply)
-        return apply(z)
+        if len(lead) == 1:
+            return inner.apply(params, z)
+        if lead[0] == 1:  # one particle: mapping would leave transposes in the gradient
+            return one(params, jax.tree.map(lambda leaf: leaf[0], z))[None]
+        return jax.vmap(functools.partial(one, params))(z)
 
     def apply(params: Any, z: Any) -> jax.Array:
         out = one(params, z)
