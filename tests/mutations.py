@@ -94,6 +94,14 @@ MUTATIONS = (
         "to_1",
     ),
     Mutation(
+        "the log-variance for the log-scale",
+        "posteriors/diagonal_normal.py",
+        "jnp.tanh(raw / (2 * LOG_BOUND))",
+        "jnp.tanh(raw / LOG_BOUND)",
+        "posteriors/test_diagonal_normal.py::test_near_0_the_second_half_of_the_head_"
+        "is_the_log_variance",
+    ),
+    Mutation(
         "log q for log q - log p",
         "rates.py",
         "return log_q - p.log_prob(z)",
@@ -224,10 +232,10 @@ MUTATIONS = (
         "terms_are_means",
     ),
     Mutation(
-        "a decoder that maps over the wrong axis",
+        "a decoder that mixes its leading axes",
         "networks.py",
-        "apply = jax.vmap(apply)",
-        "apply = jax.vmap(apply, in_axes=1)",
+        "return out.reshape(*out.shape[:-1], *event_shape)",
+        "return jnp.swapaxes(out, 0, -1).reshape(*out.shape[:-1], *event_shape)",
         "test_networks.py::test_a_decoder_keeps_every_leading_axis",
     ),
 )
