@@ -277,6 +277,8 @@ def test_segments_of_any_lengths_are_the_epochs_bit_for_bit_in_one_program():
             state, _ = segment(state, data=data, num_steps=jnp.int32(length))
         assert state.step == 10
         equal(state, expected)
+    state, _ = segment(start(), data=data, num_steps=jnp.int32(99))
+    assert state.step == 5  # a traced length is cut at an epoch's
     assert segment._cache_size() == 1
 
 
