@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
     """Runs a verb; prints its result as one JSON object, the last line of stdout.
 
     Returns:
-      The exit code: 0, or 2 for a request that cannot be met, said on stderr.
+      The exit code: 0, 2 for a request that cannot be met, or 1 where the system
+      failed; what was wrong is said on stderr.
     """
     try:
         if not argv or argv[0] in ("-h", "--help"):
@@ -46,6 +47,9 @@ def main(argv: list[str]) -> int:
     except (UserError, vaejax.data.DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(json.dumps(finite(result)))
     return 0
 

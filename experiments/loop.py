@@ -12,6 +12,7 @@ import jax
 
 import vaejax
 from experiments import progress
+from experiments.errors import UserError
 
 Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
 SEGMENT = 500  # steps at most between two looks at the clock
@@ -106,7 +107,7 @@ def _end_of_epoch(
     notes["epoch"], notes["score"] = means, scores.get("score")
     log({"step": step, "epoch": step // plan.epoch_steps} | means | scores)
     if not math.isfinite(means["loss"]):
-        raise FloatingPointError(
+        raise UserError(
             f"The loss is {means['loss']} at step {step}: lower --learning-rate, or "
             "set --clip-norm."
         )
