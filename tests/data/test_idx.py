@@ -18,9 +18,7 @@ def write(path: Path, array: np.ndarray, code: int = 0x08) -> None:
     content = bytes([0, 0, code, array.ndim])
     content += struct.pack(f">{array.ndim}I", *array.shape)
     content += array.astype(array.dtype.newbyteorder(">")).tobytes()
-    # Without the time of day, so that the same content is the same file.
-    packed = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
-    path.write_bytes(packed)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def images(num_images: int, *event_shape: int) -> np.ndarray:

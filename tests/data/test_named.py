@@ -30,7 +30,7 @@ def write_mnist(folder: Path, num_train: int, num_test: int, seed: int = 0) -> s
             content = bytes([0, 0, 8, array.ndim])
             content += struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
             path = folder / f"{part}-{kind}-ubyte.gz"
-            path.write_bytes(gzip.compress(content, 1))
+            path.write_bytes(gzip.compress(content, 1, mtime=0))
     return str(folder)
 
 
