@@ -13,27 +13,37 @@ from experiments.workdir import Run, load
 
 
 def encode(
-    *, workdir: str, dataset: str | None = None, out: str = "codes.npz"
+    *,
+    workdir: str,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    out: str = "codes.npz",
 ) -> dict[str, Any]:
     """Writes q(z|x) of every image: arrays mean, scale and, where known, label.
 
     Args:
       workdir: the folder of a run.
       dataset: whose images, as in evaluate.
+      data_dir: where the files of that dataset lie, as in train.
       out: the .npz file to write. The scale of a deterministic auto-encoder is 0.
     """
     path = output(out, ".npz")
     run = load(workdir)
-    name, split = images_of(run, dataset)
-    mean, scale = codes(run, split.image)
+    name, split, unit = images_of(run, dataset, data_dir)
+    mean, scale = codes_of(run, split.image, unit)
     labels = {} if split.label is None else {"label": split.label}
     np.savez(path, mean=mean, scale=scale, **labels)
     return {"out": out, "num_images": len(mean), "dataset": name}
 
 
-def codes(run: Run, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of q(z|x), each `[N, D]`; a thousand images at a time."""
-    seed = run.settings["training"]["seed"]
+def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of q(z|x), each `[N, D]`; a thousand images at a time.
+
+    Args:
+      run: a run.
+      image: as stored.
+      unit: what 1.0 means in them.
+    """
 
     @jax.jit
     def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -41,7 +51,7 @@ def codes(run: Run, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = posterior.mean()
         return mean, getattr(posterior, "scale", 0 * mean)
 
-    x = ready(run.settings["data"], image, seed)
+    x = ready(run.settings, image, unit)
     chunks = [moments(x[i : i + 1000]) for i in range(0, len(x), 1000)]
     means, scales = zip(*chunks, strict=True)
     return np.concatenate(means), np.concatenate(scales)

@@ -1,15 +1,19 @@
 """`python -m experiments evaluate`: how likely images are under a trained model."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import vaejax
 from experiments.errors import UserError
 from experiments.scoring import likelihood_support, ready, score
-from experiments.workdir import Run, load
+from experiments.workdir import PARTS, Run, load
 
 
 def evaluate(
-    *, workdir: str, dataset: str | None = None, num_particles: int = 1000
+    *,
+    workdir: str,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    num_particles: int = 1000,
 ) -> dict[str, Any]:
     """Scores images: ELBO, importance-weighted log-likelihood, rate and distortion.
 
@@ -17,33 +21,49 @@ def evaluate(
       workdir: the folder of a run.
       dataset: whose images; all of npz:FILE, the test split of a set that has one.
         Default: the test split of the run's data, else its validation images.
+      data_dir: where the files of that dataset lie, as in train.
       num_particles: posterior samples per image.
     """
     if num_particles < 1:
         raise UserError(f"--num-particles must be at least 1, got {num_particles}.")
     run = load(workdir)
-    name, split = images_of(run, dataset)
-    data, seed = run.settings["data"], run.settings["training"]["seed"]
+    name, split, scale = images_of(run, dataset, data_dir)
+    binarize = run.settings["data"]["binarize"]
     support = likelihood_support(run.model, split.image.shape[1:])
     try:
-        is_likelihood = vaejax.data.check_support(
-            split, support, data["binarize"], scale=data["scale"]
-        )
+        is_likelihood = vaejax.data.check_support(split, support, binarize, scale=scale)
     except vaejax.data.DataError as error:
         raise UserError(f"{name}: {error}") from error
-    x = ready(data, split.image, seed)
     scores = score(
-        seed, run.model, run.state.params, x, num_particles, is_likelihood=is_likelihood
+        run.settings["training"]["seed"],
+        run.model,
+        run.state.params,
+        ready(run.settings, split.image, scale),
+        num_particles,
+        is_likelihood=is_likelihood,
     )
     return scores | {"num_particles": num_particles, "dataset": name}
 
 
-def images_of(run: Run, dataset: str | None) -> tuple[str, vaejax.data.Split]:
-    """The images to use, and what they are called.
+class Images(NamedTuple):
+    """Images to use, what they are called, and what 1.0 means in them."""
+
+    name: str
+    split: vaejax.data.Split
+    scale: float
+
+
+def images_of(run: Run, dataset: str | None, data_dir: str | None) -> Images:
+    """The images to use.
 
     Args:
       run: gives the event shape, and the data where none is named.
       dataset: a spec, or None for the run's test split, else its validation images.
+      data_dir: where its files lie; the run's own where the dataset is the run's.
+
+    Returns:
+      Images of the run's type have its scale, others that of their own type: a model
+      of uint8 images reads bool ones as 0 and 1.
 
     Raises:
       UserError: if there are none, or they are of another shape than the run's.
@@ -51,7 +71,10 @@ def images_of(run: Run, dataset: str | None) -> tuple[str, vaejax.data.Split]:
     data = run.settings["data"]
     if dataset is not None:
         name = dataset
-        split = vaejax.data.load_split(dataset, data_dir=data["data_dir"])
+        data_dir = data_dir or (
+            data["data_dir"] if dataset == data["dataset"] else None
+        )
+        split = vaejax.data.load_split(dataset, data_dir=data_dir)
     else:
         images = training_data(run)
         part = "validation" if images.test is None else "test"
@@ -63,7 +86,9 @@ def images_of(run: Run, dataset: str | None) -> tuple[str, vaejax.data.Split]:
             f"{name} has images of shape {split.image.shape[1:]}, the model was "
             f"trained on {tuple(data['event_shape'])}."
         )
-    return name, split
+    own = split.image.dtype.name != data["dtype"]
+    scale = vaejax.data.default_scale(split.image) if own else data["scale"]
+    return Images(name, split, scale)
 
 
 def training_data(run: Run) -> vaejax.data.Dataset:
@@ -80,9 +105,12 @@ def training_data(run: Run) -> vaejax.data.Dataset:
         validation_fraction=data["validation_fraction"],
         seed=training["seed"],
     )
-    if vaejax.data.sha256(images.train) != data["train_sha256"]:
-        raise UserError(
-            f"{data['dataset']} is no longer the data of this run (its SHA-256 "
-            "differs): name images with --dataset."
-        )
+    for part in PARTS:
+        split = getattr(images, part)
+        now = None if split is None else vaejax.data.sha256(split)
+        if now != data[f"{part}_sha256"]:
+            raise UserError(
+                f"the {part} images of {data['dataset']} are no longer those of this "
+                "run (their SHA-256 differs): name images with --dataset."
+            )
     return images

@@ -13,6 +13,7 @@ import jax
 import vaejax
 from experiments import progress
 from experiments.errors import UserError
+from experiments.workdir import write_text
 
 Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
 SEGMENT = 500  # steps at most between two looks at the clock
@@ -57,12 +58,15 @@ def fit(
         the best, if it has one.
       log: receives the metrics of each epoch.
     """
-    state, notes = checkpoints.restore(state)
-    notes = notes or {"sums": {}, "best": None, "best_step": None, "waited": 0}
+    try:
+        state, notes = checkpoints.restore(state)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    notes = notes or {"sums": {}, "best": None, "waited": 0, "timed": [0, 0.0]}
     began = time.perf_counter()
     state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
     compile_seconds = time.perf_counter() - began
-    step, seconds, saved = int(state.step), 0.0, time.perf_counter()
+    step, saved = int(state.step), time.perf_counter()
     first = step
     with progress.bar("steps", plan.num_steps) as advance:
         advance(step)
@@ -72,8 +76,10 @@ def fit(
             began = time.perf_counter()
             state, metrics = epoch(state, data=data, num_steps=num)
             means = {name: float(value) for name, value in metrics.items()}  # waits
-            seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
             step += num
+            _check_finite(step, means)
+            notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
             sums, notes["score"] = notes["sums"] if done else {}, None
             notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
             better = False
@@ -87,9 +93,10 @@ def fit(
     if step > first and step not in checkpoints.steps():  # stopped by patience
         checkpoints.save(state, notes)
     checkpoints.wait()
-    if plan.patience is not None and notes["best_step"] is not None:
-        state, _ = checkpoints.restore(state, notes["best_step"])
-    rate = (step - first) / seconds if step > first else None
+    if plan.patience is not None:
+        state, _ = checkpoints.restore(state, checkpoints.best_step())
+    num_timed, seconds = notes["timed"]
+    rate = num_timed / seconds if num_timed else None
     return Outcome(state, notes, rate, compile_seconds)
 
 
@@ -104,19 +111,29 @@ def _end_of_epoch(
     """Scores and logs; returns whether this is the best state so far."""
     means = {name: total / plan.epoch_steps for name, total in notes["sums"].items()}
     scores = score(state)
+    _check_finite(step, scores)
     notes["epoch"], notes["score"] = means, scores.get("score")
     log({"step": step, "epoch": step // plan.epoch_steps} | means | scores)
-    if not math.isfinite(means["loss"]):
-        raise UserError(
-            f"The loss is {means['loss']} at step {step}: lower --learning-rate, or "
-            "set --clip-norm."
-        )
     new, best = notes["score"], notes["best"]
     if new is None or (best is not None and new <= best):
         notes["waited"] += 1
         return False
-    notes.update(best=new, best_step=step, waited=0)
+    notes.update(best=new, waited=0)
     return True
+
+
+def _check_finite(step: int, values: dict[str, Any]) -> None:
+    """Stops a run that has diverged, before anything of it is kept.
+
+    Raises:
+      UserError: if a value is NaN or infinite; the message names it.
+    """
+    for name, value in values.items():
+        if value is not None and not math.isfinite(value):
+            raise UserError(
+                f"the {name} is {value} by step {step}: lower --learning-rate, or set "
+                "--clip-norm. What was saved before is as it was."
+            )
 
 
 def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:
@@ -127,11 +144,11 @@ def json_lines(path: Path, step: int) -> Callable[[dict[str, Any]], None]:
     """A log of one JSON object a line, kept up to a step and continued after it."""
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if _step(line) <= step]
-    path.write_text("".join(line + "\n" for line in kept))
+    write_text(path, "".join(line + "\n" for line in kept))
 
     def log(metrics: dict[str, Any]) -> None:
         with path.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     return log
 
@@ -144,14 +161,14 @@ def _step(line: str) -> float:
 
 
 def tensorboard(
-    folder: Path, log: Callable[[dict[str, Any]], None]
+    folder: Path, step: int, log: Callable[[dict[str, Any]], None]
 ) -> Callable[[dict[str, Any]], None]:
     """The same log, written for TensorBoard too where tensorboardX is installed."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return log
-    writer = SummaryWriter(str(folder))
+    writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def both(metrics: dict[str, Any]) -> None:
         log(metrics)

@@ -1,5 +1,6 @@
 """Optimizers by name: optax transformations in their usual order."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -30,10 +31,10 @@ def build_optimizer(training: dict[str, Any]) -> optax.GradientTransformation:
     """
     rate, decay = training["learning_rate"], training["weight_decay"]
     clip, num_steps = training["clip_norm"], training["num_steps"]
-    if not rate > 0:
-        raise UserError(f"--learning-rate must be positive, got {rate}.")
-    if not decay >= 0:
-        raise UserError(f"--weight-decay must be at least 0, got {decay}.")
+    if not 0 < rate < math.inf:
+        raise UserError(f"--learning-rate must be positive and finite, got {rate}.")
+    if not 0 <= decay < math.inf:
+        raise UserError(f"--weight-decay must be at least 0 and finite, got {decay}.")
     if clip is not None and not clip > 0:
         raise UserError(f"--clip-norm must be positive, got {clip}.")
     if training["optimizer"] not in SCALES:

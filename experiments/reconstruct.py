@@ -18,6 +18,7 @@ def reconstruct(
     *,
     workdir: str,
     dataset: str | None = None,
+    data_dir: str | None = None,
     out: str = "reconstructions.png",
     num_images: int = 16,
     seed: int = 0,
@@ -27,17 +28,18 @@ def reconstruct(
     Args:
       workdir: the folder of a run.
       dataset: whose images, as in evaluate.
+      data_dir: where the files of that dataset lie, as in train.
       out: the file to write: .png, or .npz with the arrays image and reconstruction.
       num_images: how many, the first of the dataset.
       seed: of the draw of z ~ q(z|x).
     """
     path = output(out, ".png", ".npz")
-    if num_images < 1:
-        raise UserError(f"--num-images must be at least 1, got {num_images}.")
+    if num_images < 1 or not 0 <= seed < 2**32:
+        raise UserError("--num-images must be at least 1, --seed from 0 to 2^32 - 1.")
     run = load(workdir)
-    name, split = images_of(run, dataset)
+    name, split, scale = images_of(run, dataset, data_dir)
     image, params = split.image[:num_images], run.state.params
-    x = ready(run.settings["data"], image, run.settings["training"]["seed"])
+    x = ready(run.settings, image, scale)
     keys = jax.random.split(jax.random.key(seed))
     z = run.model.encode(params, x).sample(keys[0])
     reconstruction = run.model.decode(params, z).mean()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.encode import codes, output
+from experiments.encode import codes_of, output
 from experiments.errors import UserError
 from experiments.evaluate import training_data
 from experiments.pictures import save_grid
@@ -28,13 +28,14 @@ def sample(
       workdir: the folder of a run.
       out: the file to write: .png, or .npz with the arrays image and code.
       num_samples: how many.
-      codes: from the prior, or from a Gaussian fitted to the codes of the training
-        images, the only choice for a deterministic auto-encoder.
+      codes: from the prior, or from a Gaussian with the mean and covariance that the
+        codes of the training images have, the only choice for a deterministic
+        auto-encoder.
       seed: of the draw.
     """
     path = output(out, ".png", ".npz")
-    if num_samples < 1:
-        raise UserError(f"--num-samples must be at least 1, got {num_samples}.")
+    if num_samples < 1 or not 0 <= seed < 2**32:
+        raise UserError("--num-samples must be at least 1, --seed from 0 to 2^32 - 1.")
     run = load(workdir)
     z = draw(run, codes, num_samples, seed)
     image = np.asarray(run.model.decode(run.state.params, z).mean())
@@ -54,8 +55,10 @@ def draw(run: Run, kind: str, num_samples: int, seed: int) -> jax.Array:
     """
     key, params = jax.random.key(seed), run.state.params
     if kind == "gaussian":
-        mean, _ = codes(run, training_data(run).train.image)
+        data = training_data(run)
+        mean, scale = codes_of(run, data.train.image, data.scale)
         covariance = jnp.cov(mean.T).reshape(mean.shape[1], mean.shape[1])
+        covariance += jnp.diag((scale**2).mean(axis=0))  # z spreads about its mean
         return jax.random.multivariate_normal(
             key, mean.mean(axis=0), covariance, (num_samples,), method="svd"
         )

@@ -17,10 +17,21 @@ PREPARE = {
 }
 
 
-def ready(data: dict[str, Any], image: np.ndarray, seed: int) -> jax.Array:
-    """Images `[N, ...]` as the model sees them; a seed fixes dynamic binarisation."""
-    key = jax.random.fold_in(jax.random.key(seed), 1)
-    return PREPARE[data["binarize"]](key, image, scale=data["scale"])
+def root_keys(seed: int) -> tuple[jax.Array, ...]:
+    """The keys of a run: of its training, of the bits it is scored on, of particles."""
+    return tuple(jax.random.split(jax.random.key(seed), 3))
+
+
+def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
+    """Images `[N, ...]` as the model sees them; dynamic binarisation is always the same.
+
+    Args:
+      run: the settings of a run.
+      image: as stored.
+      scale: what 1.0 means in them.
+    """
+    _, key, _ = root_keys(run["training"]["seed"])
+    return PREPARE[run["data"]["binarize"]](key, image, scale=scale)
 
 
 def has_density(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
@@ -66,7 +77,7 @@ def score(
       images; of `distortion` where that is null), `monte_carlo_error` (of the same
       mean, at these images, by the particles), `distortion`, `rate` and `num_images`.
     """
-    key = jax.random.fold_in(jax.random.key(seed), 2)
+    _, _, key = root_keys(seed)
     scores: dict[str, Any] = dict.fromkeys(
         ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
     )

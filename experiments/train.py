@@ -70,6 +70,8 @@ def train(
       seed: of everything random.
     """
     arguments = dict(locals())
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed must be from 0 to {2**32 - 1}, got {seed}.")
     images = vaejax.data.load(
         dataset,
         data_dir=data_dir,
@@ -89,7 +91,7 @@ def train(
     _, state = folder.start(settings)
     epoch, data = _compiled(settings, recipe, images, parallel)
     held = images.validation.image
-    x = ready(settings["data"], held, seed) if len(held) else None
+    x = ready(settings, held, images.scale) if len(held) else None
 
     def validate(state: vaejax.TrainState, num_particles: int = 1) -> dict[str, Any]:
         if x is None:
@@ -113,8 +115,9 @@ def train(
     with vaejax.checkpoint.Checkpoints(
         path / folder.CHECKPOINTS, best=None if x is None else "score"
     ) as checkpoints:
-        newest = (checkpoints.steps() or [0])[-1]
-        log = tensorboard(path, json_lines(path / folder.METRICS, newest))
+        newest = folder.newest(path)
+        log = json_lines(path / folder.METRICS, newest)
+        log = tensorboard(path, newest, log)
         outcome = fit(epoch, state, data, plan, checkpoints, validate, log)
     final = validate(outcome.state, 10)
     rate = outcome.steps_per_second
@@ -148,7 +151,12 @@ def _resolve(
             f"--batch-size must be from 1 to {num_images}, the number of training "
             f"images; got {batch_size}."
         )
-    if num_epochs < 1 or arguments["save_seconds"] < 0:
+    if arguments["parallel"] != "none" and batch_size % jax.device_count():
+        raise UserError(
+            f"--batch-size {batch_size} cannot be split over {jax.device_count()} "
+            "devices: choose a multiple."
+        )
+    if num_epochs < 1 or not arguments["save_seconds"] >= 0:
         raise UserError("--num-epochs must be at least 1, --save-seconds at least 0.")
     if arguments["patience"] is not None and (
         arguments["patience"] < 1 or not len(images.validation.image)
@@ -193,9 +201,11 @@ def _resolve(
         "event_shape": list(shape),
         "scale": images.scale,
         "is_likelihood": is_likelihood,
-        "train_sha256": vaejax.data.sha256(images.train),
-        "validation_sha256": vaejax.data.sha256(images.validation),
+        "dtype": images.train.image.dtype.name,
     }
+    for part in folder.PARTS:
+        split = getattr(images, part)
+        data[f"{part}_sha256"] = None if split is None else vaejax.data.sha256(split)
     model = {**arguments["model"], **recipe.resolved}
     settings = {"version": vaejax.__version__, "model": model}
     return settings | {"data": data, "training": training}, recipe, is_likelihood
@@ -223,11 +233,6 @@ def _compiled(
     )
     if parallel == "none":
         return jax.jit(epoch, donate_argnums=0), jnp.asarray(images.train.image)
-    if settings["training"]["batch_size"] % jax.device_count():
-        raise UserError(
-            f"--batch-size {settings['training']['batch_size']} cannot be split over "
-            f"{jax.device_count()} devices: choose a multiple."
-        )
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     data = vaejax.replicate(images.train.image, mesh)
     return vaejax.parallelize(epoch, mesh, parallel), data

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.encode import codes, output
+from experiments.encode import codes_of, output
 from experiments.errors import UserError
 from experiments.evaluate import images_of
 from experiments.pictures import save_grid
@@ -16,6 +16,7 @@ def traverse(
     *,
     workdir: str,
     dataset: str | None = None,
+    data_dir: str | None = None,
     out: str = "traversal.png",
     image: int | None = None,
     num_steps: int = 11,
@@ -29,6 +30,7 @@ def traverse(
     Args:
       workdir: the folder of a run.
       dataset: whose images, as in evaluate.
+      data_dir: where the files of that dataset lie, as in train.
       out: the file to write: .png, or .npz with the arrays image (D, num_steps, ...)
         and dimension.
       image: index of the image whose code is the centre; by default the mean code.
@@ -39,10 +41,10 @@ def traverse(
     if num_steps < 2 or not extent > 0:
         raise UserError("--num-steps must be at least 2 and --extent positive.")
     run = load(workdir)
-    name, split = images_of(run, dataset)
+    name, split, unit = images_of(run, dataset, data_dir)
     if image is not None and not 0 <= image < len(split.image):
         raise UserError(f"--image must be from 0 to {len(split.image) - 1}.")
-    mean, scale = codes(run, split.image)
+    mean, scale = codes_of(run, split.image, unit)
     centre = mean.mean(axis=0) if image is None else mean[image]
     spread = np.sqrt(mean.var(axis=0) + (scale**2).mean(axis=0))  # of z over the images
     steps = np.linspace(-extent, extent, num_steps)

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 import vaejax
@@ -19,9 +18,11 @@ from experiments import parts
 from experiments.errors import UserError
 from experiments.models import Recipe
 from experiments.optimizer import build_optimizer
+from experiments.scoring import root_keys
 
 SETTINGS, METRICS = "settings.json", "metrics.jsonl"
 CHECKPOINTS, RESULT = "checkpoints", "result.json"
+PARTS = ("train", "validation", "test")  # of a dataset
 MAX_BYTES = 1_000_000  # of a JSON file; ours have a few thousand
 
 
@@ -50,11 +51,21 @@ def load(workdir: str | Path) -> Run:
     settings = read_settings(folder)
     recipe, state = start(settings)
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
-    with vaejax.checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
-        if not checkpoints.steps():
-            raise UserError(f"{folder} holds no checkpoint yet: train it first.")
-        state, _ = checkpoints.restore(state, result.get("step"))
+    if not newest(folder):
+        raise UserError(f"{folder} holds no checkpoint yet: train it first.")
+    path = folder / CHECKPOINTS
+    with vaejax.checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+        try:
+            state, _ = checkpoints.restore(state, result.get("step"))
+        except ValueError as error:
+            raise UserError(str(error)) from error
     return Run(recipe.model, state, settings)
+
+
+def newest(folder: Path) -> int:
+    """The step of the newest checkpoint of a run, 0 if there is none."""
+    names = [p.name for p in folder.glob(f"{CHECKPOINTS}/*") if p.name.isdigit()]
+    return max(map(int, names), default=0)
 
 
 def start(settings: dict[str, Any]) -> tuple[Recipe, vaejax.TrainState]:
@@ -63,8 +74,8 @@ def start(settings: dict[str, Any]) -> tuple[Recipe, vaejax.TrainState]:
         shape = tuple(int(size) for size in settings["data"]["event_shape"])
         recipe = parts.build("model", settings["model"])(shape)
         optimizer = build_optimizer(settings["training"])
-        key = jax.random.key(settings["training"]["seed"])
-    except (KeyError, TypeError, ValueError) as error:
+        key, _, _ = root_keys(settings["training"]["seed"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"These settings describe no model: {error}") from error
     x = jnp.zeros((1, *shape))
     objective = recipe.objective(jnp.int32(0))
@@ -107,9 +118,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes a JSON object."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Writes a file that is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
@@ -137,16 +153,19 @@ def claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir {path}: {error.strerror}.") from error
-    if (path / SETTINGS).exists():
+    half_written = list(path.glob(f".{SETTINGS}.*"))  # by a run killed as it began
+    if newest(path):
         old = read_settings(path)
         lines = differences(_essence(old), _essence(settings))
-        grown = settings["training"]["num_epochs"] - old["training"]["num_epochs"]
-        scheduled = old["training"]["learning_rate_schedule"] != "constant"
-        if grown < 0 or (grown and scheduled):
+        before, now = old["training"].get("num_epochs"), settings["training"]
+        grown = before != now["num_epochs"]
+        constant = now["learning_rate_schedule"] == "constant"
+        if not isinstance(before, int) or (
+            grown and not (constant and before < now["num_epochs"])
+        ):
             lines.append(
-                f"num_epochs: {old['training']['num_epochs']} there, "
-                f"{settings['training']['num_epochs']} here; it may grow, unless the "
-                "learning rate follows a schedule"
+                f"num_epochs: {before} there, {now['num_epochs']} here; it may grow, "
+                "unless the learning rate follows a schedule"
             )
         if lines:
             listed = "".join(f"\n  {line}" for line in lines)
@@ -156,12 +175,13 @@ def claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
             )
         if not grown and (path / RESULT).exists():
             return read_json(path / RESULT)
-    elif any(path.iterdir()):
+    elif not (path / SETTINGS).exists() and set(path.iterdir()) - set(half_written):
         raise UserError(
             f"{path} is not empty and holds no run ({SETTINGS} is missing): use "
             "another --workdir."
         )
-    (path / RESULT).unlink(missing_ok=True)
+    for leftover in (path / RESULT, *half_written):
+        leftover.unlink(missing_ok=True)
     write_json(path / SETTINGS, settings)
     return None
 

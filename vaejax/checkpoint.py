@@ -32,6 +32,7 @@ class Checkpoints:
         num_newest: int = 2,
         best: str | None = None,
         num_best: int = 1,
+        read_only: bool = False,
     ) -> None:
         """Opens a folder of checkpoints, and creates it if needed.
 
@@ -42,15 +43,19 @@ class Checkpoints:
             are kept beside the newest. A checkpoint without it is never the best.
             Default: the newest alone.
           num_best: how many of the best are kept.
+          read_only: leave the folder as it is, for a look at a run that another
+            process may be writing.
 
         Raises:
-          ValueError: if a count is less than 1.
+          ValueError: if a count is less than 1, or `read_only` and there is no folder.
         """
         if min(num_newest, num_best) < 1:
             raise ValueError(
                 "num_newest and num_best must be at least 1, got "
                 f"{num_newest} and {num_best}."
             )
+        if read_only and not Path(folder).is_dir():
+            raise ValueError(f"There is no folder of checkpoints at {folder}.")
         kept: list[Any] = [policies.LatestN(num_newest)]
         if best is not None:
             kept.append(
@@ -66,7 +71,9 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(kept),
                 best_fn=None if best is None else lambda metrics: metrics[best],
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
+                create=not read_only,
             ),
             item_handlers={
                 "state": ocp.PyTreeCheckpointHandler(),
@@ -112,7 +119,8 @@ class Checkpoints:
 
         Raises:
           ValueError: if there is no such step, or its parameters are of another
-            structure, shape or type: the message names the first that differs.
+            structure, shape or type (the message names the first that differs), or
+            it is damaged.
         """
         step = self._manager.latest_step() if step is None else step
         if step is None:
@@ -122,17 +130,18 @@ class Checkpoints:
                 f"{self._manager.directory} holds no step {step}, only {self.steps()}."
             )
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _storable(state))
+        into = ocp.checkpoint_utils.construct_restore_args(target)
         self._check(step, target)
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    target,
-                    restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeRestore(target, restore_args=into),
+                    notes=ocp.args.JsonRestore(),
                 ),
-                notes=ocp.args.JsonRestore(),
-            ),
-        )
+            )
+        except Exception as error:  # orbax and tensorstore raise all kinds
+            raise self._damaged(step, error) from error
         stored = restored["state"]
         key = jax.random.wrap_key_data(stored.key, impl=jax.random.key_impl(state.key))
         return stored._replace(key=key), dict(restored["notes"])
@@ -166,10 +175,21 @@ class Checkpoints:
     ) -> None:
         self.close()
 
+    def _damaged(self, step: int, error: Exception) -> ValueError:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        return ValueError(
+            f"Checkpoint {step} in {self._manager.directory} cannot be read "
+            f"({type(error).__name__}: {reason}). Delete its folder to go on from an "
+            "older one, if there is one."
+        )
+
     def _check(self, step: int, target: Any) -> None:
         """Compares what was saved with what is wanted, leaf by leaf."""
-        saved = self._manager.item_metadata(step)["state"]
-        have = {_path(p): (m.shape, m.dtype) for p, m in _leaves(saved.tree)}
+        try:
+            saved = self._manager.item_metadata(step)["state"]
+            have = {_path(p): (m.shape, m.dtype) for p, m in _leaves(saved.tree)}
+        except Exception as error:
+            raise self._damaged(step, error) from error
         want = {_path(p): (t.shape, t.dtype) for p, t in _leaves(target)}
         for name in sorted(have.keys() | want.keys()):
             if have.get(name) != want.get(name):

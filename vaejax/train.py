@@ -202,7 +202,7 @@ def train_epoch(
     _, shapes = jax.eval_shape(one, state, jnp.int32(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
-    return state, jax.tree.map(lambda total: total / num_steps, sums)
+    return state, jax.tree.map(lambda total: total / jnp.maximum(num_steps, 1), sums)
 
 
 def optimizers(

@@ -7,6 +7,7 @@ dataset needs them.
 from vaejax.data.dataset import DataError as DataError
 from vaejax.data.dataset import Dataset as Dataset
 from vaejax.data.dataset import Split as Split
+from vaejax.data.dataset import default_scale as default_scale
 from vaejax.data.dataset import sha256 as sha256
 from vaejax.data.specs import load as load
 from vaejax.data.specs import load_split as load_split

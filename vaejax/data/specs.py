@@ -95,7 +95,8 @@ def load_split(
     """Load the images to evaluate on: the test split, or all where there is none.
 
     For `npz:FILE` these are all images of the file, in its order. The values are as
-    stored; their scale is that of the data a model was trained on.
+    stored. What 1.0 means in them is for the caller to say: `default_scale` goes by
+    their type, and the `scale` of a `Dataset` of the same type may know better.
 
     Args:
       spec: as in `load`.

@@ -1,5 +1,7 @@
 """The evidence lower bound."""
 
+import math
+
 import jax
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X, total_rate
@@ -36,8 +38,8 @@ def elbo(
     """
     if num_particles < 1:
         raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
-    if isinstance(beta, int | float) and not beta >= 0:
-        raise ValueError(f"beta must be at least 0, got {beta}.")
+    if isinstance(beta, int | float) and not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be at least 0 and finite, got {beta}.")
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)
