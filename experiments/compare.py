@@ -82,6 +82,17 @@ def compare(
       UserError: if the settings or the data leave nothing to compare.
     """
     start = time.perf_counter()
+    if not 0 < learning_rate < math.inf or not 0 <= seed < 2**32:
+        raise UserError(
+            "learning_rate must be positive and finite, and seed from 0 to 2^32 - 1, "
+            f"got {learning_rate} and {seed}."
+        )
+    if any(width < 1 for width in hidden):
+        raise UserError(f"hidden must be widths of at least 1, got {tuple(hidden)}.")
+    try:
+        (Path(workdir) / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"workdir {workdir}: {error.strerror}.") from error
     if num_seeds < 2 or latent_dim < 2:
         raise UserError(
             "A report needs num_seeds and latent_dim of at least 2, got "
@@ -137,7 +148,6 @@ def compare(
 
 def write(report: dict[str, Any], figures: list[Figure], folder: Path) -> None:
     """Writes the pictures, `report.json`, and from these two the page."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for figure in figures:
         style.save(figure.plot, folder / "figures" / f"{figure.name}.png")
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)

@@ -23,7 +23,7 @@ def root_keys(seed: int) -> tuple[jax.Array, ...]:
 
 
 def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
-    """Images `[N, ...]` as the model sees them; dynamic binarisation is always the same.
+    """Images `[N, ...]` as the model sees them; a run draws the same bits always.
 
     Args:
       run: the settings of a run.

@@ -172,7 +172,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an optimal variance of one device",
-        "likelihoods/normal.py",
+        "distributions/optimal_normal.py",
         "global_mean(jnp.mean((value - self.loc) ** 2))",
         "jnp.mean((value - self.loc) ** 2)",
         "likelihoods/test_normal.py::test_the_running_variance_is_the_moving_average_"

@@ -1,4 +1,4 @@
-"""One step or epoch on many devices: the only file that knows about them."""
+"""One step or epoch on many devices: the only file that names them."""
 
 import contextlib
 from collections.abc import Callable

@@ -1,12 +1,16 @@
 """The command line: flags from signatures, one JSON line, errors that help."""
 
 import json
+import shutil
 
+import jax
 import numpy as np
+import optax
 import pytest
 
 import experiments
-from experiments import cli, parts
+import vaejax
+from experiments import cli, encode, evaluate, parts, sample, scoring
 
 
 @pytest.fixture(scope="module")
@@ -324,3 +328,127 @@ def test_help_lists_the_flags(capsys, verb):
         cli.main([verb, "--help"])
     assert stop.value.code == 0
     assert "--workdir" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"), [(np.uint8, 255), (np.float32, 1), (bool, 1)]
+)
+def test_the_same_images_score_the_same_whatever_their_type(
+    capsys, images, tmp_path, dtype, white
+):
+    bits = np.load(images / "F.npz")["image"]
+    np.savez(tmp_path / "u8.npz", image=bits.astype(np.uint8) * 255)
+    np.savez(tmp_path / "same.npz", image=(bits * white).astype(dtype))
+    argv = ("--dataset", f"npz:{tmp_path}/u8.npz", "--num-epochs", 1)
+    argv = ("train", "vae", *argv, *SMALL, "--workdir", tmp_path / "run")
+    assert call(capsys, *argv)[0] == 0
+    scores = [
+        call(capsys, "evaluate", "--workdir", tmp_path / "run", "--dataset", data)[1]
+        for data in (f"npz:{tmp_path}/u8.npz", f"npz:{tmp_path}/same.npz")
+    ]
+    assert scores[0]["elbo"] == scores[1]["elbo"]
+
+
+def test_the_keys_of_training_and_of_scoring_differ():
+    init, bits, particles = scoring.root_keys(7)
+    zeros = np.zeros((1, 4), np.float32)
+    network = vaejax.networks.mlp(hidden=())
+    model = vaejax.latent_variable_model(
+        vaejax.posteriors.diagonal_normal(network, 2),
+        vaejax.priors.standard_normal(2),
+        vaejax.likelihoods.bernoulli(network, (4,)),
+    )
+    objective = vaejax.objectives.elbo()
+    state = vaejax.init_state(init, model, objective, optax.sgd(0.1), zeros)
+    data = [jax.random.key_data(key).tolist() for key in (bits, particles, state.key)]
+    assert len(set(map(tuple, data))) == 3
+
+
+def test_validation_images_that_changed_are_noticed(capsys, images, tmp_path):
+    held = np.load(images / "G.npz")["image"]
+    np.savez(tmp_path / "V.npz", image=held)
+    flags = ("--validation", f"npz:{tmp_path}/V.npz", "--num-epochs", 1)
+    assert train(capsys, images, tmp_path / "run", *flags)[0] == 0
+    assert call(capsys, "evaluate", "--workdir", tmp_path / "run")[0] == 0
+    np.savez(tmp_path / "V.npz", image=~held)
+    code, _, err = call(capsys, "evaluate", "--workdir", tmp_path / "run")
+    assert code == 2
+    assert "the validation images" in err
+
+
+def test_codes_drawn_from_a_fitted_gaussian_spread_as_the_codes_do(runs):
+    run = experiments.load(runs / "vae")
+    data = evaluate.training_data(run)
+    mean, scale = encode.codes_of(run, data.train.image, data.scale)
+    z = sample.draw(run, "gaussian", 20_000, 0)
+    expected = mean.var(axis=0, ddof=1) + (scale**2).mean(axis=0)
+    np.testing.assert_allclose(z.var(axis=0), expected, rtol=0.07)  # 7 errors of 1 %
+
+
+def test_a_run_that_diverges_stops_and_keeps_nothing_of_it(capsys, images, tmp_path):
+    flags = ("--learning-rate", 1e30, "--num-epochs", 2)
+    code, _, err = train(capsys, images, tmp_path, *flags)
+    assert code == 2
+    assert "lower --learning-rate" in err
+    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+    flags = ("--learning-rate", 1e-3, "--num-epochs", 2)
+    assert train(capsys, images, tmp_path, *flags)[0] == 0  # nothing was lost
+
+
+def test_a_run_killed_while_it_wrote_its_settings_can_be_started(
+    capsys, images, tmp_path
+):
+    (tmp_path / ".settings.json.123").write_text('{"mod')
+    assert train(capsys, images, tmp_path, "--num-epochs", 1)[0] == 0
+    assert not list(tmp_path.glob(".settings*"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "pattern", ["d/*", "_METADATA", "ocdbt.process_0/**/*", "manifest.ocdbt"]
+)
+def test_a_damaged_checkpoint_is_named(capsys, images, runs, tmp_path, pattern):
+    shutil.copytree(runs / "vae", tmp_path / "run")
+    damaged = list((tmp_path / "run/checkpoints/36/state").glob(pattern))
+    assert damaged
+    for path in damaged:
+        if path.is_file():
+            path.write_bytes(b"rubbish")
+    code, _, err = call(capsys, "evaluate", "--workdir", tmp_path / "run")
+    assert (code, "Checkpoint 36" in err) == (2, True)
+    code, _, err = train(capsys, images, tmp_path / "run", "--num-epochs", 6)
+    assert (code, "Checkpoint 36" in err) == (2, True)
+
+
+def test_looking_at_a_run_changes_nothing_in_it(capsys, runs, tmp_path):
+    shutil.copytree(runs / "vae", tmp_path / "run")
+    writing = tmp_path / "run/checkpoints/45.orbax-checkpoint-tmp"
+    writing.mkdir()
+    before = sorted(str(p) for p in (tmp_path / "run").rglob("*"))
+    assert call(capsys, "sample", "--workdir", tmp_path / "run", "--out",
+                tmp_path / "s.png")[0] == 0  # fmt: skip
+    assert sorted(str(p) for p in (tmp_path / "run").rglob("*")) == before
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999"])
+def test_a_seed_out_of_range_is_an_error(capsys, images, tmp_path, seed):
+    code, _, err = train(capsys, images, tmp_path / "run", "--seed", seed)
+    assert code == 2
+    assert "--seed" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--learning-rate", "nan"),
+        ("--hidden", "0"),
+        ("--seed", "-1"),
+        ("--workdir", "/proc/nowhere"),
+    ],
+)
+def test_compare_refuses_before_it_trains(capsys, tmp_path, flags):
+    code, _, err = call(capsys, "compare", "--workdir", tmp_path / "run", *flags)
+    assert code == 2
+    assert err.startswith("error: ")
