@@ -19,6 +19,18 @@ from experiments.models import Recipe
 from experiments.parts import Part, build
 from experiments.scoring import PREPARE, likelihood_support, ready, score
 
+TRAINING = (  # the arguments that settings keep as they are
+    "batch_size",
+    "num_epochs",
+    "optimizer",
+    "learning_rate",
+    "learning_rate_schedule",
+    "weight_decay",
+    "clip_norm",
+    "patience",
+    "seed",
+)
+
 
 def train(
     model: Part,
@@ -135,16 +147,9 @@ def train(
     return result
 
 
-def _resolve(
-    arguments: dict[str, Any], images: vaejax.data.Dataset
-) -> tuple[dict[str, Any], Recipe, bool]:
-    """Every choice made and every value checked, before any work.
-
-    Returns:
-      The settings, the recipe they build, and whether `log_prob` of the data under the
-      likelihood is a log-likelihood.
-    """
-    shape, num_images = images.train.image.shape[1:], len(images.train.image)
+def _check(arguments: dict[str, Any], images: vaejax.data.Dataset) -> None:
+    """Refuses numbers that the data or the devices do not allow."""
+    num_images = len(images.train.image)
     batch_size, num_epochs = arguments["batch_size"], arguments["num_epochs"]
     if not 1 <= batch_size <= num_images:
         raise UserError(
@@ -162,6 +167,19 @@ def _resolve(
         arguments["patience"] < 1 or not len(images.validation.image)
     ):
         raise UserError("--patience must be at least 1, and needs validation images.")
+
+
+def _resolve(
+    arguments: dict[str, Any], images: vaejax.data.Dataset
+) -> tuple[dict[str, Any], Recipe, bool]:
+    """Every choice made and every value checked, before any work.
+
+    Returns:
+      The settings, the recipe they build, and whether `log_prob` of the data under the
+      likelihood is a log-likelihood.
+    """
+    _check(arguments, images)
+    shape, num_images = images.train.image.shape[1:], len(images.train.image)
     try:
         recipe = build("model", arguments["model"])(shape)
     except (TypeError, ValueError) as error:
@@ -178,21 +196,9 @@ def _resolve(
             "Bernoulli likelihood is a loss but no log-likelihood; elbo and "
             "log_likelihood will be null. See --binarize and --likelihood."
         )
-    training = {
-        name: arguments[name]
-        for name in (
-            "batch_size",
-            "num_epochs",
-            "optimizer",
-            "learning_rate",
-            "learning_rate_schedule",
-            "weight_decay",
-            "clip_norm",
-            "patience",
-            "seed",
-        )
-    }
-    training["num_steps"] = num_epochs * (num_images // batch_size)
+    training = {name: arguments[name] for name in TRAINING}
+    epoch_steps = num_images // arguments["batch_size"]
+    training["num_steps"] = arguments["num_epochs"] * epoch_steps
     optimizers.build_optimizer(training)
     data = {name: arguments[name] for name in ("dataset", "data_dir", "validation")}
     data |= {
