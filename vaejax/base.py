@@ -49,6 +49,10 @@ class Distribution:
         """The expectation, `[*batch_shape, *event_shape]`."""
         raise TypeError(f"{type(self).__name__} has no mean in closed form.")
 
+    def mode(self) -> Any:
+        """The likeliest value, `[*batch_shape, *event_shape]`."""
+        raise TypeError(f"{type(self).__name__} has no mode in closed form.")
+
     def replace(self, **fields: Any) -> Self:
         """A copy with other fields; `flax.struct.dataclass` writes it."""
         raise TypeError(f"{type(self).__name__} is not a flax.struct.dataclass.")

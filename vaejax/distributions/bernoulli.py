@@ -45,3 +45,7 @@ class Bernoulli(Distribution):
     def mean(self) -> jax.Array:
         """The probability of a 1, `[*batch_shape, *event_shape]`."""
         return jax.nn.sigmoid(self.logits)
+
+    def mode(self) -> jax.Array:
+        """The likelier of 0 and 1, in the dtype of `logits`."""
+        return (self.logits > 0).astype(self.logits.dtype)

@@ -40,6 +40,10 @@ class Normal(Distribution):
         """The expectation, `[*batch_shape, *event_shape]`."""
         return self.loc
 
+    def mode(self) -> jax.Array:
+        """The mode, which is the mean."""
+        return self.loc
+
     def kl_to(self, p: Distribution) -> jax.Array | None:
         r"""KL(self || p) for a normal p, `[*batch_shape]` in nats.
 

@@ -58,6 +58,10 @@ class OptimalNormal(Distribution):
         """The expectation, `[*batch_shape, *event_shape]`."""
         return self.loc
 
+    def mode(self) -> jax.Array:
+        """The mode, which is the mean."""
+        return self.loc
+
     def distortion(self, value: jax.Array) -> jax.Array:
         """The profile loss `[..., B]` in nats; it also moves `variance`."""
         optimal = jax.lax.stop_gradient(global_mean(jnp.mean((value - self.loc) ** 2)))

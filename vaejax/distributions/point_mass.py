@@ -39,3 +39,7 @@ class PointMass(Distribution):
     def mean(self) -> jax.Array:
         """The point, `[*batch_shape, *event_shape]`."""
         return self.loc
+
+    def mode(self) -> jax.Array:
+        """The point."""
+        return self.loc

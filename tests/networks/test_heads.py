@@ -107,7 +107,7 @@ def test_a_module_that_keeps_statistics_is_refused_with_advice():
     ids=["class", "number", "pair of numbers", "one function"],
 )
 def test_what_is_no_network_is_refused(network):
-    with pytest.raises(TypeError, match="module or a pair"):
+    with pytest.raises(TypeError, match="module, a pair"):
         headed(network, 2)
 
 
