@@ -4,6 +4,7 @@ Plain functions of arrays `[..., D]` with any leading axes, which a context `[..
 broadcasts against; flows and autoregressive priors are made of them.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -67,8 +68,9 @@ def made_masks(
     """The mask `[fan_in, fan_out]` of each layer; hidden degrees start at `lowest`."""
     degrees = [1 + np.arange(dim)]
     for width in hidden:
-        degrees.append(lowest + np.arange(width) * max(dim - lowest, 0) // width)
-    masks = [a[:, None] <= b for a, b in zip(degrees, degrees[1:], strict=False)]
+        spread = np.linspace(lowest, max(dim - 1, lowest), width)
+        degrees.append(np.round(spread).astype(int))
+    masks = [a[:, None] <= b for a, b in itertools.pairwise(degrees)]
     outputs = np.repeat(1 + np.arange(dim), num_params)
     return [*masks, degrees[-1][:, None] < outputs]
 
