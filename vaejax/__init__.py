@@ -12,17 +12,23 @@ from typing import Any
 
 from vaejax import distributions as distributions
 from vaejax import evaluate as evaluate
+from vaejax import flows as flows
 from vaejax import likelihoods as likelihoods
+from vaejax import missing as missing
 from vaejax import networks as networks
 from vaejax import objectives as objectives
 from vaejax import posteriors as posteriors
 from vaejax import priors as priors
 from vaejax import rates as rates
+from vaejax import schedules as schedules
 from vaejax.base import ConditionalModel as ConditionalModel
 from vaejax.base import Distribution as Distribution
 from vaejax.base import Family as Family
 from vaejax.base import Model as Model
 from vaejax.base import Objective as Objective
+from vaejax.models import (
+    conditional_latent_variable_model as conditional_latent_variable_model,
+)
 from vaejax.models import latent_variable_model as latent_variable_model
 from vaejax.parallel import parallelize as parallelize
 from vaejax.parallel import replicate as replicate

@@ -5,10 +5,11 @@ bound one. Under `pmap` a device holds rows of the batch and the axis is bound; 
 `jit` (or on one device, or eagerly) the program sees the global batch.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax.sharding import PartitionSpec
 
 from vaejax.base import Key, X
@@ -16,6 +17,17 @@ from vaejax.base import Key, X
 Tree = TypeVar("Tree")  # a pytree of arrays; a distribution is one
 
 AXIS = "batch"  # bound by `parallelize` alone
+
+
+@struct.dataclass
+class Shared:
+    """What all examples have in common, such as the parameters of a distribution.
+
+    A distribution that carries some wraps them, so that `global_batch` leaves them as
+    they are: they have no row for each example.
+    """
+
+    tree: Any
 
 
 def _index() -> jax.Array | None:
@@ -32,13 +44,35 @@ def batch_size(x: X) -> int:
 
 
 def global_batch(tree: Tree) -> Tree:
-    """All examples of the global batch: every leaf `[b, ...] -> [B, ...]`."""
-    return tree if _index() is None else jax.lax.all_gather(tree, AXIS, tiled=True)
+    """All examples of the global batch: every leaf `[b, ...] -> [B, ...]`.
+
+    What is `Shared` stays as it is.
+    """
+    if _index() is None:
+        return tree
+
+    def gather(leaf: Any) -> Any:
+        if isinstance(leaf, Shared):
+            return leaf
+        return jax.lax.all_gather(leaf, AXIS, tiled=True)
+
+    return jax.tree.map(gather, tree, is_leaf=lambda leaf: isinstance(leaf, Shared))
 
 
 def global_mean(tree: Tree) -> Tree:
     """Mean over devices of what is already a mean over the local batch."""
     return tree if _index() is None else jax.lax.pmean(tree, AXIS)
+
+
+def global_key(key: Key) -> Key:
+    """One key that all devices share, that of the first of all examples: `[b] -> []`.
+
+    For noise that examples have in common, such as a direction to project them on.
+    """
+    if key.ndim == 0:
+        return key
+    first = global_batch(jax.random.key_data(key))[0]
+    return jax.random.wrap_key_data(first, impl=jax.random.key_impl(key))
 
 
 def example_keys(key: Key, num_local: int) -> Key:
