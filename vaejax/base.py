@@ -30,7 +30,8 @@ def split(key: Key, num: int = 2) -> tuple[Key, ...]:
 class Distribution:
     """A frozen pytree; a family writes `sample` and `log_prob`, inherits the rest."""
 
-    # Which values have a density: "real", "binary", "unit_interval" or "counts".
+    # Which values have a density: "real", "binary", "unit_interval", "levels" (of grey,
+    # in [0, 1]) or "counts".
     support: ClassVar[str] = "real"
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Z:
@@ -52,6 +53,10 @@ class Distribution:
     def mode(self) -> Any:
         """The likeliest value, `[*batch_shape, *event_shape]`."""
         raise TypeError(f"{type(self).__name__} has no mode in closed form.")
+
+    def num_values(self) -> int | None:
+        """How many levels there are, or counts from 0 on; None where they do not end."""
+        return None
 
     def replace(self, **fields: Any) -> Self:
         """A copy with other fields; `flax.struct.dataclass` writes it."""

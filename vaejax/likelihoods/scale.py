@@ -1,0 +1,49 @@
+"""A scale that is given, or learned with the decoder."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.distributions.softplus import positive
+
+MIN_SCALE = 1e-3  # a learned scale never falls below it
+RAW_ONE = math.log(math.expm1(1 - MIN_SCALE))  # where it starts: at 1
+
+Setting = float | Literal["learned", "per_dimension"]
+
+
+class Scale(NamedTuple):
+    """What the likelihood's parameters hold of it, and its value from them."""
+
+    init: Callable[[], dict[str, Any]]
+    value: Callable[[Any], jax.Array]
+
+
+def scale_of(setting: Setting, event_shape: tuple[int, ...]) -> Scale:
+    """The scale of a likelihood.
+
+    Args:
+      setting: a number is fixed; `"learned"` is one parameter, `"per_dimension"` one
+        for each element of x, in both cases a softplus above `MIN_SCALE`, from 1 on.
+      event_shape: the shape of one x.
+
+    Raises:
+      ValueError: if it is a number that is not positive, or an unknown name.
+    """
+    if isinstance(setting, str) and setting not in ("learned", "per_dimension"):
+        raise ValueError(
+            "scale must be a positive number, 'learned' or 'per_dimension', got "
+            f"{setting!r}."
+        )
+    if isinstance(setting, int | float) and not 0 < setting < math.inf:
+        raise ValueError(f"scale must be positive and finite, got {setting}.")
+    if not isinstance(setting, str):
+        return Scale(dict, lambda params: jnp.asarray(setting))
+    shape = event_shape if setting == "per_dimension" else ()
+    return Scale(
+        lambda: {"raw_scale": jnp.full(shape, RAW_ONE)},
+        lambda params: positive(params["raw_scale"], MIN_SCALE),
+    )
