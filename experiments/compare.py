@@ -30,6 +30,7 @@ from experiments.report.likelihood import likelihood as ask_likelihood
 from experiments.report.overview import overview, samples
 from experiments.report.page import page
 from experiments.report.training import Settings, train_all
+from experiments.scoring import check_seed
 
 NUM_STEPS = 2700  # of every model, unless --num-epochs says otherwise
 MIN_EPOCHS = 5
@@ -82,10 +83,10 @@ def compare(
       UserError: if the settings or the data leave nothing to compare.
     """
     start = time.perf_counter()
-    if not 0 < learning_rate < math.inf or not 0 <= seed < 2**32:
+    check_seed(seed)
+    if not 0 < learning_rate < math.inf:
         raise UserError(
-            "learning_rate must be positive and finite, and seed from 0 to 2^32 - 1, "
-            f"got {learning_rate} and {seed}."
+            f"learning_rate must be positive and finite, got {learning_rate}."
         )
     if any(width < 1 for width in hidden):
         raise UserError(f"hidden must be widths of at least 1, got {tuple(hidden)}.")

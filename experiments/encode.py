@@ -18,6 +18,7 @@ def encode(
     dataset: str | None = None,
     data_dir: str | None = None,
     out: str = "codes.npz",
+    allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Writes q(z|x) of every image: arrays mean, scale and, where known, label.
 
@@ -26,9 +27,10 @@ def encode(
       dataset: whose images, as in evaluate.
       data_dir: where the files of that dataset lie, as in train.
       out: the .npz file to write. The scale of a deterministic auto-encoder is 0.
+      allow: code from outside the library that the run may name, as in `load`.
     """
     path = output(out, ".npz")
-    run = load(workdir)
+    run = load(workdir, allow=allow)
     name, split, unit = images_of(run, dataset, data_dir)
     mean, scale = codes_of(run, split.image, unit)
     labels = {} if split.label is None else {"label": split.label}

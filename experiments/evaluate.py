@@ -14,6 +14,7 @@ def evaluate(
     dataset: str | None = None,
     data_dir: str | None = None,
     num_particles: int = 1000,
+    allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Scores images: ELBO, importance-weighted log-likelihood, rate and distortion.
 
@@ -23,10 +24,11 @@ def evaluate(
         Default: the test split of the run's data, else its validation images.
       data_dir: where the files of that dataset lie, as in train.
       num_particles: posterior samples per image.
+      allow: code from outside the library that the run may name, as in `load`.
     """
     if num_particles < 1:
         raise UserError(f"--num-particles must be at least 1, got {num_particles}.")
-    run = load(workdir)
+    run = load(workdir, allow=allow)
     name, split, scale = images_of(run, dataset, data_dir)
     binarize = run.settings["data"]["binarize"]
     support = likelihood_support(run.model, split.image.shape[1:])

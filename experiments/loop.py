@@ -17,6 +17,7 @@ from experiments.workdir import write_text
 
 Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
 SEGMENT = 500  # steps at most between two looks at the clock
+FIRST = 10  # steps of the first segment under a limit of time, whose pace is not known
 
 
 class Plan(NamedTuple):
@@ -26,6 +27,7 @@ class Plan(NamedTuple):
     epoch_steps: int
     patience: int | None  # epochs without a better score before stopping
     save_seconds: float  # between checkpoints
+    max_cpu_seconds: float | None = None  # of the process, over all restarts
 
 
 class Outcome(NamedTuple):
@@ -33,6 +35,9 @@ class Outcome(NamedTuple):
 
     state: vaejax.TrainState
     notes: dict[str, Any]  # what a resumed run must know besides the state
+    step: int  # how many steps were taken
+    seconds: float  # that passed in all restarts, compilation and scores included
+    cpu_seconds: float  # of all threads of the process in them
     steps_per_second: float | None  # steady: without compilation, scores and saves
     compile_seconds: float
 
@@ -63,6 +68,13 @@ def fit(
     except ValueError as error:
         raise UserError(str(error)) from error
     notes = notes or {"sums": {}, "best": None, "waited": 0, "timed": [0, 0.0]}
+    spent = _stopwatch(notes.get("spent", [0.0, 0.0]))
+
+    def seconds_left() -> float:
+        limit = plan.max_cpu_seconds
+        return math.inf if limit is None else limit - spent()[1]
+
+    over, pace = seconds_left() <= 0, math.inf
     began = time.perf_counter()
     state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
     compile_seconds = time.perf_counter() - began
@@ -70,34 +82,38 @@ def fit(
     first = step
     with progress.bar("steps", plan.num_steps) as advance:
         advance(step)
-        while step < plan.num_steps and not _out_of_patience(notes, plan):
+        while step < plan.num_steps and not over and not _out_of_patience(notes, plan):
             done = step % plan.epoch_steps
             num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
-            began = time.perf_counter()
+            num = _affordable(num, seconds_left(), pace)
+            began, before = time.perf_counter(), time.process_time()
             state, metrics = epoch(state, data=data, num_steps=num)
             means = {name: float(value) for name, value in metrics.items()}  # waits
             seconds = time.perf_counter() - began
+            pace = (time.process_time() - before) / num
             step += num
             _check_finite(step, means)
             notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
             sums, notes["score"] = notes["sums"] if done else {}, None
             notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
-            better = False
-            if step % plan.epoch_steps == 0:
+            better, over = False, seconds_left() <= 0
+            if step % plan.epoch_steps == 0 or over:
                 better = _end_of_epoch(state, step, plan, notes, score, log)
+                over = seconds_left() <= 0
+            notes["spent"] = spent()
             advance(num, f"loss {means['loss']:.2f}")
             due = time.perf_counter() - saved >= plan.save_seconds
             if due or step == plan.num_steps or (better and plan.patience is not None):
                 checkpoints.save(state, notes)
                 saved = time.perf_counter()
-    if step > first and step not in checkpoints.steps():  # stopped by patience
+    if step > first and step not in checkpoints.steps():  # out of patience or time
         checkpoints.save(state, notes)
     checkpoints.wait()
     if plan.patience is not None:
         state, _ = checkpoints.restore(state, checkpoints.best_step())
     num_timed, seconds = notes["timed"]
     rate = num_timed / seconds if num_timed else None
-    return Outcome(state, notes, rate, compile_seconds)
+    return Outcome(state, notes, step, *spent(), rate, compile_seconds)
 
 
 def _end_of_epoch(
@@ -109,11 +125,13 @@ def _end_of_epoch(
     log: Callable[[dict[str, Any]], None],
 ) -> bool:
     """Scores and logs; returns whether this is the best state so far."""
-    means = {name: total / plan.epoch_steps for name, total in notes["sums"].items()}
+    num_steps = step % plan.epoch_steps or plan.epoch_steps  # fewer where time ran out
+    means = {name: total / num_steps for name, total in notes["sums"].items()}
     scores = score(state)
     _check_finite(step, scores)
     notes["epoch"], notes["score"] = means, scores.get("score")
-    log({"step": step, "epoch": step // plan.epoch_steps} | means | scores)
+    epoch = math.ceil(step / plan.epoch_steps)
+    log({"step": step, "epoch": epoch} | means | scores)
     new, best = notes["score"], notes["best"]
     if new is None or (best is not None and new <= best):
         notes["waited"] += 1
@@ -134,6 +152,25 @@ def _check_finite(step: int, values: dict[str, Any]) -> None:
                 f"the {name} is {value} by step {step}: lower --learning-rate, or set "
                 "--clip-norm. What was saved before is as it was."
             )
+
+
+def _affordable(num_steps: int, seconds: float, pace: float) -> int:
+    """How many of these steps fit into the CPU seconds left, one at least."""
+    if math.isinf(seconds):
+        return num_steps
+    affordable = FIRST if math.isinf(pace) else int(seconds / pace)
+    return max(1, min(num_steps, affordable))
+
+
+def _stopwatch(before: list[float]) -> Callable[[], list[float]]:
+    """Tells the seconds and CPU seconds since now, added to those before."""
+    began = time.perf_counter(), time.process_time()
+
+    def spent() -> list[float]:
+        now = time.perf_counter(), time.process_time()
+        return [b + n - s for b, n, s in zip(before, now, began, strict=True)]
+
+    return spent
 
 
 def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:

@@ -10,7 +10,7 @@ from experiments.encode import output
 from experiments.errors import UserError
 from experiments.evaluate import images_of
 from experiments.pictures import save_grid
-from experiments.scoring import mean, ready
+from experiments.scoring import check_seed, mean, ready
 from experiments.workdir import load
 
 
@@ -22,6 +22,7 @@ def reconstruct(
     out: str = "reconstructions.png",
     num_images: int = 16,
     seed: int = 0,
+    allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Writes pairs of rows: images as the model saw them, and their reconstructions.
 
@@ -32,11 +33,13 @@ def reconstruct(
       out: the file to write: .png, or .npz with the arrays image and reconstruction.
       num_images: how many, the first of the dataset.
       seed: of the draw of z ~ q(z|x).
+      allow: code from outside the library that the run may name, as in `load`.
     """
     path = output(out, ".png", ".npz")
-    if num_images < 1 or not 0 <= seed < 2**32:
-        raise UserError("--num-images must be at least 1, --seed from 0 to 2^32 - 1.")
-    run = load(workdir)
+    check_seed(seed)
+    if num_images < 1:
+        raise UserError(f"--num-images must be at least 1, got {num_images}.")
+    run = load(workdir, allow=allow)
     name, split, scale = images_of(run, dataset, data_dir)
     image, params = split.image[:num_images], run.state.params
     x = ready(run.settings, image, scale)

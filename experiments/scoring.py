@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import vaejax
+from experiments.errors import UserError
 from vaejax.distributions import PointMass
 
 PREPARE = {
@@ -17,9 +18,19 @@ PREPARE = {
 }
 
 
+def check_seed(seed: int) -> None:
+    """Refuses a seed that is no 32-bit number.
+
+    Raises:
+      UserError: naming the flag.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed must be from 0 to {2**32 - 1}, got {seed}.")
+
+
 def root_keys(seed: int) -> tuple[jax.Array, ...]:
-    """The keys of a run: of its training, of the bits it is scored on, of particles."""
-    return tuple(jax.random.split(jax.random.key(seed), 3))
+    """The keys of a run: of training, of the bits scored, of particles, of a start."""
+    return tuple(jax.random.split(jax.random.key(seed), 4))
 
 
 def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
@@ -30,7 +41,7 @@ def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
       image: as stored.
       scale: what 1.0 means in them.
     """
-    _, key, _ = root_keys(run["training"]["seed"])
+    _, key, *_ = root_keys(run["training"]["seed"])
     return PREPARE[run["data"]["binarize"]](key, image, scale=scale)
 
 
@@ -77,7 +88,7 @@ def score(
       images; of `distortion` where that is null), `monte_carlo_error` (of the same
       mean, at these images, by the particles), `distortion`, `rate` and `num_images`.
     """
-    _, _, key = root_keys(seed)
+    _, _, key, _ = root_keys(seed)
     scores: dict[str, Any] = dict.fromkeys(
         ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
     )

@@ -2,12 +2,15 @@
 
 import functools
 import json
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 import vaejax
@@ -16,8 +19,16 @@ from experiments import workdir as folder
 from experiments.errors import UserError
 from experiments.loop import Plan, fit, json_lines, say, tensorboard
 from experiments.models import Recipe
-from experiments.parts import Part, build
-from experiments.scoring import PREPARE, likelihood_support, ready, score
+from experiments.parts import Part, build, fill, outsiders
+from experiments.scoring import (
+    PREPARE,
+    check_seed,
+    likelihood_support,
+    ready,
+    root_keys,
+    score,
+)
+from vaejax.batch import share
 
 TRAINING = (  # the arguments that settings keep as they are
     "batch_size",
@@ -28,6 +39,8 @@ TRAINING = (  # the arguments that settings keep as they are
     "weight_decay",
     "clip_norm",
     "patience",
+    "num_validation_particles",
+    "max_cpu_seconds",
     "seed",
 )
 
@@ -49,6 +62,8 @@ def train(
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
     patience: int | None = None,
+    num_validation_particles: int = 1,
+    max_cpu_seconds: float | None = None,
     parallel: Literal["none", "pmap", "jit"] = "none",
     save_seconds: float = 20.0,
     seed: int = 0,
@@ -76,14 +91,17 @@ def train(
       clip_norm: largest norm of a gradient; longer ones are shortened to it.
       patience: stop after so many epochs without a better validation score, and keep
         the best.
+      num_validation_particles: posterior samples per validation image; one scores by
+        the ELBO, more by the importance-weighted bound, as suits iwae.
+      max_cpu_seconds: stop after so much time of this process, its threads added up;
+        under --patience the best is kept, as always.
       parallel: none, or pmap or jit over all devices; JAX_NUM_CPU_DEVICES=4 simulates
         four.
       save_seconds: time between checkpoints.
       seed: of everything random.
     """
     arguments = dict(locals())
-    if not 0 <= seed < 2**32:
-        raise UserError(f"--seed must be from 0 to {2**32 - 1}, got {seed}.")
+    check_seed(seed)
     images = vaejax.data.load(
         dataset,
         data_dir=data_dir,
@@ -99,39 +117,22 @@ def train(
     say(f"settings: {json.dumps(settings)}")
     epoch_steps = len(images.train.image) // batch_size
     training = settings["training"]
-    plan = Plan(training["num_steps"], epoch_steps, patience, save_seconds)
-    _, state = folder.start(settings)
+    plan = Plan(
+        training["num_steps"], epoch_steps, patience, save_seconds, max_cpu_seconds
+    )
+    x = _first_images(settings, images)
+    _, state = folder.start(settings, x, allow=outsiders(model))
     epoch, data = _compiled(settings, recipe, images, parallel)
-    held = images.validation.image
-    x = ready(settings, held, images.scale) if len(held) else None
-
-    def validate(state: vaejax.TrainState, num_particles: int = 1) -> dict[str, Any]:
-        if x is None:
-            return {}
-        scores = score(
-            seed,
-            recipe.model,
-            state.params,
-            x,
-            num_particles,
-            is_likelihood=is_likelihood,
-        )
-        best = scores["elbo"]
-        best = -(scores["distortion"] or 0) if best is None else best
-        return {
-            "score": best,
-            "validation_elbo": scores["elbo"],
-            "validation_distortion": scores["distortion"],
-        }
-
+    validate = _validation(settings, recipe, images, is_likelihood)
+    best = "score" if len(images.validation.image) else None
     with vaejax.checkpoint.Checkpoints(
-        path / folder.CHECKPOINTS, best=None if x is None else "score"
+        path / folder.CHECKPOINTS, best=best
     ) as checkpoints:
         newest = folder.newest(path)
         log = json_lines(path / folder.METRICS, newest)
         log = tensorboard(path, newest, log)
         outcome = fit(epoch, state, data, plan, checkpoints, validate, log)
-    final = validate(outcome.state, 10)
+    final = validate(outcome.state, max(10, num_validation_particles))
     rate = outcome.steps_per_second
     result = {
         "step": int(outcome.state.step),
@@ -140,6 +141,9 @@ def train(
         "distortion": final.get("validation_distortion"),
         "images_per_second": None if rate is None else rate * batch_size,
         "compile_seconds": outcome.compile_seconds,
+        "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
+        "num_steps": outcome.step,
         "params_sha256": vaejax.checkpoint.params_sha256(outcome.state.params),
         "workdir": workdir,
     }
@@ -156,17 +160,22 @@ def _check(arguments: dict[str, Any], images: vaejax.data.Dataset) -> None:
             f"--batch-size must be from 1 to {num_images}, the number of training "
             f"images; got {batch_size}."
         )
-    if arguments["parallel"] != "none" and batch_size % jax.device_count():
-        raise UserError(
-            f"--batch-size {batch_size} cannot be split over {jax.device_count()} "
-            "devices: choose a multiple."
-        )
+    if arguments["parallel"] != "none":
+        try:
+            share(batch_size, jax.device_count())
+        except ValueError as error:
+            raise UserError(f"--batch-size: {error}") from error
     if num_epochs < 1 or not arguments["save_seconds"] >= 0:
         raise UserError("--num-epochs must be at least 1, --save-seconds at least 0.")
     if arguments["patience"] is not None and (
         arguments["patience"] < 1 or not len(images.validation.image)
     ):
         raise UserError("--patience must be at least 1, and needs validation images.")
+    if arguments["num_validation_particles"] < 1:
+        raise UserError("--num-validation-particles must be at least 1.")
+    limit = arguments["max_cpu_seconds"]
+    if limit is not None and not limit > 0:
+        raise UserError(f"--max-cpu-seconds must be positive, got {limit}.")
 
 
 def _resolve(
@@ -180,8 +189,9 @@ def _resolve(
     """
     _check(arguments, images)
     shape, num_images = images.train.image.shape[1:], len(images.train.image)
+    chosen = fill(arguments["model"], {"num_examples": num_images})
     try:
-        recipe = build("model", arguments["model"])(shape)
+        recipe = build("model", chosen, outsiders(chosen))(shape)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     support = likelihood_support(recipe.model, shape)
@@ -199,7 +209,8 @@ def _resolve(
     training = {name: arguments[name] for name in TRAINING}
     epoch_steps = num_images // arguments["batch_size"]
     training["num_steps"] = arguments["num_epochs"] * epoch_steps
-    optimizers.build_optimizer(training)
+    optimizer = optimizers.build_optimizer(training)
+    _try_out(recipe, optimizer, (arguments["batch_size"], *shape), outsiders(chosen))
     data = {name: arguments[name] for name in ("dataset", "data_dir", "validation")}
     data |= {
         "validation_fraction": arguments["validation_fraction"],
@@ -212,9 +223,81 @@ def _resolve(
     for part in folder.PARTS:
         split = getattr(images, part)
         data[f"{part}_sha256"] = None if split is None else vaejax.data.sha256(split)
-    model = {**arguments["model"], **recipe.resolved}
+    model = {**chosen, **recipe.resolved}
     settings = {"version": vaejax.__version__, "model": model}
     return settings | {"data": data, "training": training}, recipe, is_likelihood
+
+
+def _validation(
+    settings: dict[str, Any],
+    recipe: Recipe,
+    images: vaejax.data.Dataset,
+    is_likelihood: bool,
+) -> Callable[..., dict[str, Any]]:
+    """What to know of a state, `(state, num_particles) -> scores`; larger is better."""
+    if not len(images.validation.image):
+        return lambda state, num_particles=1: {}
+    training = settings["training"]
+    x = ready(settings, images.validation.image, images.scale)
+
+    def validate(
+        state: vaejax.TrainState,
+        num_particles: int = training["num_validation_particles"],
+    ) -> dict[str, Any]:
+        scores = score(
+            training["seed"],
+            recipe.model,
+            state.params,
+            x,
+            num_particles,
+            is_likelihood=is_likelihood,
+        )
+        best = scores["log_likelihood"]  # of one particle, the ELBO
+        best = -(scores["distortion"] or 0) if best is None else best
+        return {
+            "score": best,
+            "validation_elbo": scores["elbo"],
+            "validation_distortion": scores["distortion"],
+        }
+
+    return validate
+
+
+def _try_out(
+    recipe: Recipe,
+    optimizer: optax.GradientTransformation,
+    batch_shape: tuple[int, ...],
+    outside: list[str],
+) -> None:
+    """Takes a step of shapes alone: parts that do not go together are refused here.
+
+    Raises:
+      UserError: with what the part said that could not do its work; what code from
+        outside the library did is shown in full.
+    """
+
+    def first_step(key: jax.Array, init: jax.Array, x: jax.Array) -> Any:
+        objective = recipe.objective(jnp.int32(0))
+        state = vaejax.init_state(key, recipe.model, objective, optimizer, init)
+        objective = recipe.objective(state.step)
+        return vaejax.train_step(recipe.model, objective, optimizer, state, x)
+
+    init = jax.ShapeDtypeStruct((folder.NUM_INIT, *batch_shape[1:]), jnp.float32)
+    x = jax.ShapeDtypeStruct(batch_shape, jnp.float32)
+    try:
+        jax.eval_shape(first_step, jax.random.key(0), init, x)
+    except (AssertionError, TypeError, ValueError) as error:
+        if outside:
+            traceback.print_exc()
+        raise UserError(f"these parts do not go together: {error}") from error
+
+
+def _first_images(settings: dict[str, Any], images: vaejax.data.Dataset) -> jax.Array:
+    """Training images drawn by the seed, as the model sees them, to initialise from."""
+    key, noise_key = jax.random.split(root_keys(settings["training"]["seed"])[3])
+    rows = jax.random.permutation(key, len(images.train.image))[: folder.NUM_INIT]
+    prepare = PREPARE[settings["data"]["binarize"]]
+    return prepare(noise_key, images.train.image[np.asarray(rows)], scale=images.scale)
 
 
 def _compiled(

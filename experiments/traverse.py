@@ -21,6 +21,7 @@ def traverse(
     image: int | None = None,
     num_steps: int = 11,
     extent: float = 3.0,
+    allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Writes a row for each latent dimension: decodings along it, the rest held fixed.
 
@@ -36,11 +37,12 @@ def traverse(
       image: index of the image whose code is the centre; by default the mean code.
       num_steps: pictures in a row.
       extent: how far to go, in standard deviations of the codes.
+      allow: code from outside the library that the run may name, as in `load`.
     """
     path = output(out, ".png", ".npz")
     if num_steps < 2 or not extent > 0:
         raise UserError("--num-steps must be at least 2 and --extent positive.")
-    run = load(workdir)
+    run = load(workdir, allow=allow)
     name, split, unit = images_of(run, dataset, data_dir)
     if image is not None and not 0 <= image < len(split.image):
         raise UserError(f"--image must be from 0 to {len(split.image) - 1}.")

@@ -8,9 +8,11 @@ result.json      what `train` printed, once it has finished
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 import vaejax
@@ -24,6 +26,7 @@ SETTINGS, METRICS = "settings.json", "metrics.jsonl"
 CHECKPOINTS, RESULT = "checkpoints", "result.json"
 PARTS = ("train", "validation", "test")  # of a dataset
 MAX_BYTES = 1_000_000  # of a JSON file; ours have a few thousand
+NUM_INIT = 1000  # images, at most, that a model is initialised from
 
 
 class Run(NamedTuple):
@@ -34,22 +37,26 @@ class Run(NamedTuple):
     settings: dict[str, Any]
 
 
-def load(workdir: str | Path) -> Run:
+def load(workdir: str | Path, *, allow: Collection[str] = ()) -> Run:
     """Gives a script its model back.
 
     Args:
       workdir: the folder given to `train --workdir`.
+      allow: names `package.module:function` of parts from outside the library that the
+        settings of the run may have imported; code that a file names is never run
+        because the file says so. A verb takes them as the flags that chose them.
 
     Returns:
       `(model, state, settings)`: the state is the one `train` reported (the best under
       `--patience`), or the newest of a run that has not finished.
 
     Raises:
-      UserError: if the folder holds no run, or one that cannot be read.
+      UserError: if the folder holds no run, one that cannot be read, or one that names
+        code which is not allowed.
     """
     folder = Path(workdir)
     settings = read_settings(folder)
-    recipe, state = start(settings)
+    recipe, state = start(settings, allow=allow)
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
     if not newest(folder):
         raise UserError(f"{folder} holds no checkpoint yet: train it first.")
@@ -68,16 +75,33 @@ def newest(folder: Path) -> int:
     return max(map(int, names), default=0)
 
 
-def start(settings: dict[str, Any]) -> tuple[Recipe, vaejax.TrainState]:
-    """The recipe of a run and its state before the first step."""
+def start(
+    settings: dict[str, Any],
+    x: jax.typing.ArrayLike | None = None,
+    *,
+    allow: Collection[str] = (),
+) -> tuple[Recipe, vaejax.TrainState]:
+    """The recipe of a run and its state before the first step.
+
+    Args:
+      settings: in the form `train` writes them.
+      x: images to initialise from; zeros serve where a checkpoint will take the place
+        of the state.
+      allow: as in `load`.
+
+    Raises:
+      UserError: if the settings describe no model, or one that may not be imported.
+    """
     try:
         shape = tuple(int(size) for size in settings["data"]["event_shape"])
-        recipe = parts.build("model", settings["model"])(shape)
+        recipe = parts.build("model", settings["model"], allow)(shape)
         optimizer = build_optimizer(settings["training"])
-        key, _, _ = root_keys(settings["training"]["seed"])
+        key, *_ = root_keys(settings["training"]["seed"])
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"These settings describe no model: {error}") from error
-    x = jnp.zeros((1, *shape))
+    x = jnp.zeros((NUM_INIT, *shape)) if x is None else x
     objective = recipe.objective(jnp.int32(0))
     return recipe, vaejax.init_state(key, recipe.model, objective, optimizer, x)
 

@@ -350,7 +350,7 @@ def test_the_same_images_score_the_same_whatever_their_type(
 
 
 def test_the_keys_of_training_and_of_scoring_differ():
-    init, bits, particles = scoring.root_keys(7)
+    init, *others = scoring.root_keys(7)
     zeros = np.zeros((1, 4), np.float32)
     network = vaejax.networks.mlp(hidden=())
     model = vaejax.latent_variable_model(
@@ -360,8 +360,8 @@ def test_the_keys_of_training_and_of_scoring_differ():
     )
     objective = vaejax.objectives.elbo()
     state = vaejax.init_state(init, model, objective, optax.sgd(0.1), zeros)
-    data = [jax.random.key_data(key).tolist() for key in (bits, particles, state.key)]
-    assert len(set(map(tuple, data))) == 3
+    data = [jax.random.key_data(key).tolist() for key in (*others, state.key)]
+    assert len(set(map(tuple, data))) == 4
 
 
 def test_validation_images_that_changed_are_noticed(capsys, images, tmp_path):
