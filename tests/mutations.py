@@ -95,7 +95,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the log-variance for the log-scale",
-        "posteriors/diagonal_normal.py",
+        "distributions/bounded_scale.py",
         "jnp.tanh(raw / (2 * LOG_BOUND))",
         "jnp.tanh(raw / LOG_BOUND)",
         "posteriors/test_diagonal_normal.py::test_near_0_the_second_half_of_the_head_"
@@ -126,24 +126,24 @@ MUTATIONS = (
     ),
     Mutation(
         "no log K",
-        "objectives/iwae.py",
-        " - jnp.log(num_particles)",
+        "objectives/particles.py",
+        " - jnp.log(len(log_weights))",
         "",
         "objectives/test_iwae.py::test_the_bound_is_tight_at_the_true_posterior_for_"
         "every_draw",
     ),
     Mutation(
         "the sign of the rate in the weights",
-        "objectives/iwae.py",
-        "log_weights = -distortion - rate",
-        "log_weights = -distortion + rate",
+        "objectives/particles.py",
+        "bound(-distortion - total)",
+        "bound(-distortion + total)",
         "objectives/test_iwae.py::test_it_is_the_log_of_the_mean_weight",
     ),
     Mutation(
         "the wrong axis",
-        "objectives/iwae.py",
-        "weights = jax.nn.softmax(log_weights, axis=0)",
-        "weights = jax.nn.softmax(log_weights, axis=1)",
+        "objectives/particles.py",
+        "weights = jax.nn.softmax(-distortion - rate, axis=0)",
+        "weights = jax.nn.softmax(-distortion - rate, axis=1)",
         "objectives/test_iwae.py::test_it_is_the_log_of_the_mean_weight",
     ),
     Mutation(

@@ -11,7 +11,7 @@ import scipy.stats
 
 import vaejax
 from vaejax import likelihoods, networks, posteriors, priors
-from vaejax.posteriors.diagonal_normal import LOG_BOUND
+from vaejax.distributions.bounded_scale import LOG_BOUND
 
 FALSE_ALARM = 1e-6  # of a whole statistical test, whatever its number of coordinates
 

@@ -44,6 +44,10 @@ class Normal(Distribution):
         """The mode, which is the mean."""
         return self.loc
 
+    def tempered(self, temperature: float | jax.Array) -> "Normal":
+        """The same, its deviations from the mean times `temperature`."""
+        return self.replace(scale=temperature * self.scale)
+
     def kl_to(self, p: Distribution) -> jax.Array | None:
         r"""KL(self || p) for a normal p, `[*batch_shape]` in nats.
 

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 
 from vaejax.base import Distribution, Family
 from vaejax.distributions import Normal
+from vaejax.distributions.bounded_scale import bounded_scale
 from vaejax.networks import Network, headed
-
-LOG_BOUND = 7.0  # of |log scale|: a scale from 0.0009 to 1,100
 
 
 def diagonal_normal(encoder: Network, latent_dim: int) -> Family:
@@ -38,7 +37,6 @@ def diagonal_normal(encoder: Network, latent_dim: int) -> Family:
 
     def make(params: Any, x: Any) -> Distribution:
         loc, raw = jnp.split(network.apply(params, x), 2, axis=-1)  # each [B, D]
-        scale = jnp.exp(LOG_BOUND * jnp.tanh(raw / (2 * LOG_BOUND)))
-        return Normal(loc, scale)
+        return Normal(loc, bounded_scale(raw))
 
     return Family(network.init, make)
