@@ -9,8 +9,8 @@ from vaejax import flows
 from vaejax.base import Distribution, Family, Key, split
 from vaejax.batch import Shared
 from vaejax.distributions import Normal
+from vaejax.distributions.bounded_scale import bounded_scale
 from vaejax.networks import Network, headed
-from vaejax.posteriors.diagonal_normal import bounded_scale
 
 
 def flow(
