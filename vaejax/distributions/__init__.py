@@ -22,6 +22,7 @@ from vaejax.distributions.levels import Levels as Levels
 from vaejax.distributions.low_rank_normal import LowRankNormal as LowRankNormal
 from vaejax.distributions.masked import Masked as Masked
 from vaejax.distributions.mixture import Mixture as Mixture
+from vaejax.distributions.ms_ssim import MSSSIM as MSSSIM
 from vaejax.distributions.negative_binomial import NegativeBinomial as NegativeBinomial
 from vaejax.distributions.normal import Normal as Normal
 from vaejax.distributions.optimal_normal import OptimalNormal as OptimalNormal

@@ -1,4 +1,6 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
 from vaejax.evaluate.distortion import distortion as distortion
+from vaejax.evaluate.impute import impute as impute
+from vaejax.evaluate.impute import impute_draws as impute_draws
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood

@@ -5,14 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import Key, Model, Params, X
+from vaejax.base import ConditionalModel, Key, Model, Params, X
 from vaejax.batch import batch_size, example_keys
+from vaejax.models import conditioned
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_particles", "images"))
 def distortion(
     key: Key,
-    model: Model,
+    model: Model | ConditionalModel,
     params: Params,
     x: X,
     num_particles: int = 1,
@@ -25,7 +26,7 @@ def distortion(
 
     Args:
       key: a scalar key.
-      model: any model.
+      model: any model; a batch of a `ConditionalModel` is `(x, y)`.
       params: its parameters.
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: how many posterior samples are averaged, at least 1.
@@ -46,8 +47,9 @@ def distortion(
     def one_image(pair: tuple[X, Key]) -> jax.Array:
         image, key = pair
         image = jax.tree.map(lambda leaf: leaf[None], image)
-        z = model.encode(params, image).sample(key[None], (num_particles,))
-        return -jnp.mean(model.decode(params, z).log_prob(image))
+        own, image = conditioned(model, image)
+        z = own.encode(params, image).sample(key[None], (num_particles,))
+        return -jnp.mean(own.decode(params, z).log_prob(image))
 
     with jax.default_matmul_precision("highest"):
         keys = example_keys(key, batch_size(x))

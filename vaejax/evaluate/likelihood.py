@@ -6,8 +6,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import Key, Metrics, Model, Params, X, total_rate
+from vaejax.base import (
+    ConditionalModel,
+    Key,
+    Metrics,
+    Model,
+    Params,
+    X,
+    total_rate,
+)
 from vaejax.batch import batch_size, example_keys
+from vaejax.models import conditioned
 from vaejax.rates import sampled
 
 
@@ -25,7 +34,7 @@ class Sums(NamedTuple):
 )
 def log_likelihood(
     key: Key,
-    model: Model,
+    model: Model | ConditionalModel,
     params: Params,
     x: X,
     num_particles: int = 1000,
@@ -48,7 +57,8 @@ def log_likelihood(
 
     Args:
       key: a scalar key.
-      model: any model whose posterior has a density.
+      model: any model whose posterior has a density; the estimate of a
+        `ConditionalModel`, of batches `(x, y)`, is of log p(x|y).
       params: its parameters.
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: K, at least 1.
@@ -73,17 +83,18 @@ def log_likelihood(
             f"{num_particles}, {images} and {chunk}."
         )
     chunk = min(chunk, num_particles)
-    prior = model.prior(params)
+    prior = conditioned(model, x)[0].prior(params)
 
     def one_image(pair: tuple[X, Key]) -> tuple[jax.Array, Metrics]:
         image, key = pair
         image = jax.tree.map(lambda leaf: leaf[None], image)  # a batch of one
-        posterior = model.encode(params, image)
+        own, image = conditioned(model, image)
+        posterior = own.encode(params, image)
 
         def particle(k: jax.Array) -> tuple[jax.Array, jax.Array]:
             particle_key = jax.random.fold_in(key, k)[None]
             z, rates = posterior.sample_and_rates(particle_key, prior, sampled)
-            return -model.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
+            return -own.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
 
         def add(i: jax.Array, sums: Sums) -> Sums:
             ks = i * chunk + jnp.arange(chunk)

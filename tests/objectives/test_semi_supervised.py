@@ -1,0 +1,144 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import toy, toy_conditional
+from vaejax import networks
+from vaejax.base import Objective
+from vaejax.objectives import conditional, elbo, iwae, m2, predict
+
+EXACT = toy_conditional.conditional_gaussian()
+MODEL = EXACT.model()
+X, LABEL = EXACT.draw(12)
+UNKNOWN = jnp.full(12, -1)
+CLASSIFIER = networks.headed(toy.identity(), 3)
+
+
+def test_its_classifier_can_be_the_true_posterior_of_the_label():
+    log_q = predict(CLASSIFIER, EXACT.params(), X)
+    joint = EXACT.joint(X)
+    expected = joint - EXACT.marginal(X)[:, None]
+    np.testing.assert_allclose(log_q, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_labels_the_bound_on_log_p_of_x_is_tight_at_the_true_posteriors():
+    objective = m2(iwae(num_particles=2), CLASSIFIER)
+    loss, _ = objective.loss(toy.keys(0, 12), MODEL, EXACT.params(), (X, UNKNOWN))
+    np.testing.assert_allclose(-loss, EXACT.marginal(X), atol=1e-4)
+
+
+def test_with_labels_the_bound_on_log_p_of_x_and_y_is_tight():
+    objective = m2(iwae(num_particles=2), CLASSIFIER, alpha=0.0)
+    loss, _ = objective.loss(toy.keys(0, 12), MODEL, EXACT.params(), (X, LABEL))
+    expected = EXACT.joint(X)[np.arange(12), LABEL]
+    np.testing.assert_allclose(-loss, expected, atol=1e-4)
+
+
+def off(params, seed=0):
+    """Parameters whose classifier is not the true posterior either."""
+    noise = np.random.default_rng(seed).normal(size=(4, 3))
+    params["objective"]["classifier"]["head"]["kernel"] += jnp.asarray(noise, float)
+    return params
+
+
+def test_it_is_the_sum_over_labels_written_by_hand():
+    params, alpha = off(EXACT.params(0.5, 1.3)), 0.7
+    y = jnp.where(jnp.arange(12) < 7, -1, LABEL)
+    objective = m2(elbo(beta=0.5), CLASSIFIER, alpha=alpha)
+    loss, metrics = objective.loss(toy.keys(0, 12), MODEL, params, (X, y))
+    per_label = [
+        elbo(beta=0.5).loss(toy.keys(0, 12), MODEL.given(label), params, X)
+        for label in jnp.arange(3)
+    ]
+    joint = np.stack([own for own, _ in per_label], axis=1) + np.log(3)
+    rate = np.stack([own["rate"] for _, own in per_label], axis=1)
+    log_q = np.asarray(predict(CLASSIFIER, params, X), np.float64)
+    for i in range(12):
+        if y[i] < 0:
+            q = np.exp(log_q[i])
+            expected = sum(q[c] * (joint[i, c] + log_q[i, c]) for c in range(3))
+            mean_rate = sum(q[c] * rate[i, c] for c in range(3))
+        else:
+            expected = joint[i, y[i]] - alpha * log_q[i, y[i]]
+            mean_rate = rate[i, y[i]]
+        np.testing.assert_allclose(loss[i], expected, rtol=1e-5)
+        np.testing.assert_allclose(metrics["rate"][i], mean_rate, rtol=1e-5)
+
+
+def test_all_labels_known_it_is_the_conditional_bound_and_a_cross_entropy():
+    params = off(EXACT.params(0.5, 1.3))
+    loss, metrics = m2(elbo(), CLASSIFIER, alpha=2.0).loss(
+        toy.keys(0, 12), MODEL, params, (X, LABEL)
+    )
+    bound, own = conditional(elbo()).loss(toy.keys(0, 12), MODEL, params, (X, LABEL))
+    entropy = -predict(CLASSIFIER, params, X)[jnp.arange(12), LABEL]
+    np.testing.assert_allclose(loss, bound + np.log(3) + 2 * entropy, rtol=1e-5)
+    for name in own:
+        np.testing.assert_allclose(metrics[name], own[name], rtol=1e-5)
+
+
+def test_a_classifier_that_is_sure_makes_an_unlabelled_example_a_labelled_one():
+    params = EXACT.params(0.5, 1.3)
+    head = {"kernel": jnp.zeros((4, 3)), "bias": 1e5 * jnp.eye(3)[1]}
+    params["objective"]["classifier"]["head"] = head
+    objective = m2(elbo(), CLASSIFIER)
+
+    @jax.jit
+    def mean(params):
+        loss, _ = objective.loss(toy.keys(0, 12), MODEL, params, (X, UNKNOWN))
+        return loss.mean(), loss
+
+    grads, unlabelled = jax.grad(mean, has_aux=True)(params)
+    labelled, _ = objective.loss(toy.keys(0, 12), MODEL, params, (X, UNKNOWN + 2))
+    np.testing.assert_allclose(unlabelled, labelled, rtol=1e-6)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+def test_only_alpha_and_unlabelled_examples_teach_the_classifier():
+    def gradient(alpha, y):
+        def mean(params):
+            objective = m2(elbo(), CLASSIFIER, alpha=alpha)
+            return objective.loss(toy.keys(0, 12), MODEL, params, (X, y))[0].mean()
+
+        grads = jax.grad(mean)(off(EXACT.params(0.5)))["objective"]["classifier"]
+        return np.abs(grads["head"]["kernel"]).max()
+
+    assert gradient(0.0, LABEL) == 0
+    assert gradient(1.0, LABEL) > 1e-3
+    assert gradient(0.0, UNKNOWN) > 1e-3
+
+
+def test_alpha_may_be_traced_and_a_negative_one_is_an_error():
+    @jax.jit
+    def loss(alpha):
+        objective = m2(elbo(), CLASSIFIER, alpha=alpha)
+        return objective.loss(toy.keys(0, 12), MODEL, EXACT.params(), (X, LABEL))[0]
+
+    assert np.isfinite(loss(0.5)).all()
+    with pytest.raises(ValueError, match=r"alpha.*got -1"):
+        m2(elbo(), CLASSIFIER, alpha=-1)
+
+
+def test_what_the_objective_under_it_learns_is_its_own():
+    def init(key, model, params, x):
+        return {"weight": jnp.full((), 2.0)}
+
+    def loss(key, model, params, x):
+        value, metrics = elbo().loss(key, model, params, x)
+        return value * params["objective"]["weight"], metrics
+
+    objective = m2(Objective(loss, init), CLASSIFIER)
+    params = EXACT.params(0.5)
+    batch = (X, UNKNOWN)
+    learned = objective.init(jax.random.key(0), MODEL, params, batch)
+    assert jax.tree.map(jnp.shape, learned["classifier"]["head"]) == {
+        "kernel": (4, 3),
+        "bias": (3,),
+    }
+    params["objective"] |= {"objective": learned["objective"]}
+    got, _ = objective.loss(toy.keys(0, 12), MODEL, params, batch)
+    alone = m2(elbo(), CLASSIFIER).loss(
+        toy.keys(0, 12), MODEL, EXACT.params(0.5), batch
+    )[0]
+    assert (got > alone).all()  # every bound here is above 0

@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vaejax
+from tests import toy, toy_conditional
+from vaejax import likelihoods, networks, posteriors
+from vaejax.base import Family
+from vaejax.models import conditioned
+
+EXACT = toy_conditional.conditional_gaussian()
+MODEL = EXACT.model()
+X, LABEL = EXACT.draw(8)
+
+
+def test_the_likelihood_given_y_is_scipys_of_x_given_y():
+    estimate, _ = vaejax.evaluate.log_likelihood(
+        jax.random.key(0), MODEL, EXACT.params(), (X, LABEL), 3
+    )
+    np.testing.assert_allclose(estimate, EXACT.log_prob(X, LABEL), atol=1e-4)
+
+
+def test_the_distortion_given_y_is_that_of_the_model_given_y():
+    params, key = EXACT.params(0.5), jax.random.key(0)
+    got = vaejax.evaluate.distortion(key, MODEL, params, (X, LABEL), 2)
+    expected = vaejax.evaluate.distortion(
+        jax.random.clone(key), MODEL.given(LABEL[0]), params, X[:1], 2
+    )
+    np.testing.assert_allclose(got[:1], expected, rtol=1e-5)
+
+
+def test_its_particles_keep_the_condition_of_their_example():
+    params, given = EXACT.params(), MODEL.given(LABEL)
+    z = jax.random.normal(jax.random.key(1), (3, 5, 8, 2))
+    mean = given.decode(params, z).mean()
+    expected = np.asarray(z) @ EXACT.base.weight + EXACT.shift[LABEL] + EXACT.base.bias
+    np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_condition_holds_for_the_whole_batch():
+    params = EXACT.params()
+    one, many = MODEL.given(jnp.int32(1)), MODEL.given(jnp.ones(8, int))
+    q, p = one.encode(params, X), many.encode(params, X)
+    np.testing.assert_array_equal(q.loc, p.loc)
+    z = jnp.ones((8, 2))
+    expected = many.decode(params, z).mean()
+    np.testing.assert_array_equal(one.decode(params, z).mean(), expected)
+
+
+def test_networks_are_given_pairs_and_the_prior_an_encoder_of_pairs():
+    """A prior that is the posterior at a pair of its own, as a VampPrior is."""
+    prior = Family(
+        lambda key, x: jax.tree.map(lambda leaf: leaf[:1], x),
+        lambda params, encode: jax.tree.map(lambda leaf: leaf[0], encode(params)),
+    )
+    network = networks.mlp(hidden=(4,))
+    model = vaejax.conditional_latent_variable_model(
+        posteriors.diagonal_normal(network, 2),
+        prior,
+        likelihoods.bernoulli(network, (6,)),
+    )
+    x, y = toy.bits(8), jax.random.normal(jax.random.key(1), (8, 3))
+    params = model.init(jax.random.key(0), (x, y))
+    kernel = params["posterior"]["network"]["params"]["dense_0"]["kernel"]
+    assert kernel.shape == (6 + 3, 4)
+    np.testing.assert_array_equal(params["prior"][1], y[:1])
+    given = model.given(y)
+    expected = given.encode(params, x).loc[0]
+    np.testing.assert_allclose(given.prior(params).loc, expected, rtol=1e-6)
+    other = model.given(1 - y).encode(params, x)
+    assert not np.allclose(other.loc, given.encode(params, x).loc)
+
+
+def test_a_model_of_plain_x_is_its_own():
+    model = toy.small_vae()
+    assert conditioned(model, X) == (model, X)
+
+
+def test_no_classes_are_an_error():
+    with pytest.raises(ValueError, match=r"num_classes.*got 0"):
+        vaejax.conditional_latent_variable_model(*[None] * 3, num_classes=0)
