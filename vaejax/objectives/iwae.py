@@ -1,13 +1,10 @@
 """The importance-weighted bound."""
 
-import jax
-import jax.numpy as jnp
-
-from vaejax.base import Key, Metrics, Model, Objective, Params, X, total_rate
-from vaejax.rates import sampled
+from vaejax.base import Objective
+from vaejax.objectives.particles import Gradient, log_mean_weight, weighted_particles
 
 
-def iwae(*, num_particles: int = 50) -> Objective:
+def iwae(*, num_particles: int = 50, gradient: Gradient = "pathwise") -> Objective:
     r"""Negative importance-weighted bound on log p(x).
 
     .. math:: -E\, \log \frac1K \sum_{k=1}^K \frac{p(x, z_k)}{q(z_k|x)},
@@ -17,6 +14,11 @@ def iwae(*, num_particles: int = 50) -> Objective:
 
     Args:
       num_particles: K, posterior samples per example, at least 1.
+      gradient: how the gradient of the posterior's parameters is estimated. Its
+        signal-to-noise ratio falls as K grows for `pathwise` and rises for `dreg`
+        (doubly reparameterised), both unbiased. `stl` (sticking the landing) is
+        unbiased at K = 1 only: in one example, solved exactly by quadrature, its bias
+        is 41% of the gradient at K = 2 and 67% at K = 3.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their
@@ -24,28 +26,11 @@ def iwae(*, num_particles: int = 50) -> Objective:
       to K.
 
     Raises:
-      ValueError: if `num_particles` is less than 1.
+      ValueError: if `num_particles` is less than 1, or `gradient` unknown.
 
     References:
       Burda et al., 2016, https://arxiv.org/abs/1509.00519, equation 8.
+      Roeder et al., 2017, https://arxiv.org/abs/1703.09194 (stl).
+      Tucker et al., 2019, https://arxiv.org/abs/1810.04152 (dreg).
     """
-    if num_particles < 1:
-        raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
-
-    def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
-        posterior, prior = model.encode(params, x), model.prior(params)
-        z, rates = posterior.sample_and_rates(key, prior, sampled, (num_particles,))
-        distortion, rate = (
-            model.decode(params, z).distortion(x),
-            total_rate(rates),
-        )  # [K, B]
-        log_weights = -distortion - rate
-        bound = jax.nn.logsumexp(log_weights, axis=0) - jnp.log(num_particles)
-        weights = jax.nn.softmax(log_weights, axis=0)
-        return -bound, {
-            "distortion": distortion.mean(axis=0),
-            "rate": rate.mean(axis=0),
-            "effective_sample_size": 1 / (weights**2).sum(axis=0),
-        }
-
-    return Objective(loss)
+    return weighted_particles(log_mean_weight, num_particles, gradient)

@@ -1,0 +1,151 @@
+"""Bounds on log p(x) made of weighted particles, and estimators of their gradients."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+
+from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X, Z, total_rate
+from vaejax.rates import path_derivative, sampled
+
+Gradient = Literal["pathwise", "stl", "dreg"]
+TINY = 1e-30  # far below any weight that matters
+
+
+class Bound(NamedTuple):
+    r"""A function of the log weights :math:`l_k = \log p(x, z_k) - \log q(z_k|x)`."""
+
+    value: jax.Array  # L, `[B]`
+    slope: jax.Array  # dL / dl_k, `[K, B]`
+    doubly: jax.Array  # dL / dl_k - d^2 L / dl_k^2, `[K, B]`: the weights of DReG
+
+
+def mean_log_weight(log_weights: jax.Array) -> Bound:
+    r"""The evidence lower bound, :math:`\frac1K \sum_k l_k`."""
+    share = jnp.full_like(log_weights, 1 / len(log_weights))
+    return Bound(log_weights.mean(axis=0), share, share)
+
+
+def log_mean_weight(log_weights: jax.Array) -> Bound:
+    r"""The importance-weighted bound, :math:`\log \frac1K \sum_k e^{l_k}`."""
+    bound = jax.nn.logsumexp(log_weights, axis=0) - jnp.log(len(log_weights))
+    weights = jax.nn.softmax(log_weights, axis=0)
+    return Bound(bound, weights, weights**2)
+
+
+def weighted_particles(
+    bound: Callable[[jax.Array], Bound], num_particles: int, gradient: Gradient
+) -> Objective:
+    r"""The negative of a bound in the log weights of K particles.
+
+    The gradient for the model's own parameters is the same in every estimator. Those of
+    the posterior reach the bound through z, and through log q(z|x) at a fixed z:
+
+    - `pathwise` follows both.
+    - `stl`, sticking the landing, drops the second: zero in every draw at the true
+      posterior, but biased unless the bound is linear in the log weights.
+    - `dreg`, doubly reparameterised, replaces the second by what it equals on average,
+      :math:`-\frac{\partial^2 L}{\partial l_k^2} \frac{\partial l_k}{\partial z_k}
+      \frac{d z_k}{d \phi}`: zero at the true posterior as well, without a bias.
+
+    Args:
+      bound: `[K, B]` log weights to a `Bound`.
+      num_particles: K, at least 1.
+      gradient: of the posterior's parameters; `dreg` needs a posterior of one layer.
+
+    Returns:
+      An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their
+      means over the particles, and `effective_sample_size`, from 1 to K.
+
+    Raises:
+      ValueError: if a count is less than 1 or the gradient unknown.
+
+    References:
+      Roeder et al., 2017, https://arxiv.org/abs/1703.09194 (stl).
+      Tucker et al., 2019, https://arxiv.org/abs/1810.04152 (dreg).
+    """
+    if num_particles < 1:
+        raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
+    if gradient not in ESTIMATORS:
+        names = ", ".join(get_args(Gradient))
+        raise ValueError(f"gradient must be one of {names}, got {gradient!r}.")
+    estimate = ESTIMATORS[gradient]
+
+    def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
+        value, distortion, rate = estimate(bound, num_particles, key, model, params, x)
+        weights = jax.nn.softmax(-distortion - rate, axis=0)  # [K, B]
+        return -value, {
+            "distortion": distortion.mean(axis=0),
+            "rate": rate.mean(axis=0),
+            "effective_sample_size": 1 / (weights**2).sum(axis=0),
+        }
+
+    return Objective(loss)
+
+
+Terms = tuple[jax.Array, jax.Array, jax.Array]  # bound [B], distortion and rate [K, B]
+
+
+def _pathwise(
+    bound: Callable[[jax.Array], Bound],
+    num_particles: int,
+    key: Key,
+    model: Model,
+    params: Params,
+    x: X,
+    rate: Rate = sampled,
+) -> Terms:
+    """Autodiff of the bound; a hierarchy's layers each have a rate."""
+    posterior, prior = model.encode(params, x), model.prior(params)
+    z, rates = posterior.sample_and_rates(key, prior, rate, (num_particles,))
+    distortion, total = model.decode(params, z).distortion(x), total_rate(rates)
+    return bound(-distortion - total).value, distortion, total
+
+
+def _stl(*args: Any) -> Terms:
+    return _pathwise(*args, rate=path_derivative)
+
+
+def _dreg(
+    bound: Callable[[jax.Array], Bound],
+    num_particles: int,
+    key: Key,
+    model: Model,
+    params: Params,
+    x: X,
+) -> Terms:
+    r"""The surrogate :math:`\sum_k L'_k l_k`, its gradient in z scaled for DReG."""
+    posterior, prior = model.encode(params, x), model.prior(params)
+    z, log_q = posterior.sample_and_log_prob(key, (num_particles,))
+    # The weights come first, without a gradient. Once compiled, this pass through the
+    # decoder and the one below are one.
+    fixed = jax.lax.stop_gradient
+    distortion = model.decode(fixed(params), fixed(z)).distortion(x)
+    rate = fixed(log_q) - fixed(prior).log_prob(fixed(z))
+    value, slope, doubly = bound(-distortion - rate)
+
+    z = jax.tree.map(lambda leaf: scaled(leaf, doubly / jnp.maximum(slope, TINY)), z)
+    log_joint = prior.log_prob(z) - model.decode(params, z).distortion(x)
+    log_weights = log_joint - fixed(posterior).log_prob(z)
+    surrogate = (slope * log_weights).sum(axis=0)
+    return value + (surrogate - fixed(surrogate)), distortion, rate
+
+
+@jax.custom_jvp
+def scaled(z: Z, scale: jax.Array) -> Z:
+    """Returns z `[K, B, ...]`; its gradient is multiplied by scale `[K, B]`."""
+    return z
+
+
+@scaled.defjvp
+def _scaled_jvp(primals: Any, tangents: Any) -> tuple[Z, Z]:
+    (z, scale), (tangent, _) = primals, tangents
+    return z, scale.reshape(*scale.shape, *(1,) * (z.ndim - scale.ndim)) * tangent
+
+
+ESTIMATORS: dict[str, Callable[..., Terms]] = {
+    "pathwise": _pathwise,
+    "stl": _stl,
+    "dreg": _dreg,
+}
