@@ -31,6 +31,7 @@ VERBS = (
     "sample",
     "reconstruct",
     "traverse",
+    "table",
     "benchmark",
 )
 ALLOW = "allow"  # the argument of a verb that reads a run, filled by repeated flags

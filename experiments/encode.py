@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.errors import UserError
 from experiments.evaluate import images_of
-from experiments.scoring import ready
+from experiments.scoring import ready, root_keys
 from experiments.workdir import Run, load
+from vaejax.batch import example_keys
+from vaejax.distributions import Normal
+
+NUM_DRAWS, CHUNK = 200, 1000
 
 
 def encode(
@@ -26,7 +31,9 @@ def encode(
       workdir: the folder of a run.
       dataset: whose images, as in evaluate.
       data_dir: where the files of that dataset lie, as in train.
-      out: the .npz file to write. The scale of a deterministic auto-encoder is 0.
+      out: the .npz file to write. The scale is a standard deviation, 0 for a
+        deterministic auto-encoder; for posteriors without a closed form both are those
+        of 200 draws.
       allow: code from outside the library that the run may name, as in `load`.
     """
     path = output(out, ".npz")
@@ -39,7 +46,10 @@ def encode(
 
 
 def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of q(z|x), each `[N, D]`; a thousand images at a time.
+    """Mean and standard deviation of q(z|x), each `[N, D]`; a thousand at a time.
+
+    They are exact for a diagonal normal and for a point; of other posteriors the
+    deviation, and the mean where it has no closed form, is that of `NUM_DRAWS` draws.
 
     Args:
       run: a run.
@@ -48,13 +58,24 @@ def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.n
     """
 
     @jax.jit
-    def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def moments(key: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         posterior: Any = run.model.encode(run.state.params, x)
-        mean = posterior.mean()
-        return mean, getattr(posterior, "scale", 0 * mean)
+        if isinstance(posterior, Normal):
+            return posterior.loc, jnp.broadcast_to(posterior.scale, posterior.loc.shape)
+        z = posterior.sample(example_keys(key, len(x)), (NUM_DRAWS,))
+        try:
+            mean = posterior.mean()
+        except TypeError:
+            mean = z.mean(axis=0)
+        return mean, jnp.sqrt(((z - mean) ** 2).mean(axis=0))
 
     x = ready(run.settings, image, unit)
-    chunks = [moments(x[i : i + 1000]) for i in range(0, len(x), 1000)]
+    *_, key = root_keys(run.settings["training"]["seed"])
+    starts = range(0, len(x), CHUNK)
+    keys = jax.random.split(key, len(starts))
+    chunks = [
+        moments(key, x[i : i + CHUNK]) for key, i in zip(keys, starts, strict=True)
+    ]
     means, scales = zip(*chunks, strict=True)
     return np.concatenate(means), np.concatenate(scales)
 

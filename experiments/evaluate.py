@@ -29,20 +29,15 @@ def evaluate(
     if num_particles < 1:
         raise UserError(f"--num-particles must be at least 1, got {num_particles}.")
     run = load(workdir, allow=allow)
-    name, split, scale = images_of(run, dataset, data_dir)
-    binarize = run.settings["data"]["binarize"]
-    support = likelihood_support(run.model, split.image.shape[1:])
-    try:
-        is_likelihood = vaejax.data.check_support(split, support, binarize, scale=scale)
-    except vaejax.data.DataError as error:
-        raise UserError(f"{name}: {error}") from error
+    images = images_of(run, dataset, data_dir)
+    name, split, scale = images
     scores = score(
         run.settings["training"]["seed"],
         run.model,
         run.state.params,
         ready(run.settings, split.image, scale),
         num_particles,
-        is_likelihood=is_likelihood,
+        is_likelihood=has_likelihood(run, images),
     )
     return scores | {"num_particles": num_particles, "dataset": name}
 
@@ -91,6 +86,21 @@ def images_of(run: Run, dataset: str | None, data_dir: str | None) -> Images:
     own = split.image.dtype.name != data["dtype"]
     scale = vaejax.data.default_scale(split.image) if own else data["scale"]
     return Images(name, split, scale)
+
+
+def has_likelihood(run: Run, images: Images) -> bool:
+    """Whether `log_prob` of these images under the run's likelihood is one.
+
+    Raises:
+      UserError: if they are outside its support.
+    """
+    name, split, scale = images
+    support = likelihood_support(run.model, split.image.shape[1:])
+    binarize = run.settings["data"]["binarize"]
+    try:
+        return vaejax.data.check_support(split, support, binarize, scale=scale)
+    except vaejax.data.DataError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def training_data(run: Run) -> vaejax.data.Dataset:

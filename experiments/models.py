@@ -23,8 +23,11 @@ from vaejax import (
     posteriors,
     priors,
     rates,
+    schedules,
 )
 from vaejax.distributions import kl_divergence
+
+SCHEDULED = ("capacity", "beta")  # what a schedule multiplies, the first there is
 
 
 class Recipe(NamedTuple):
@@ -45,7 +48,7 @@ def vae(
     network: Callable[..., Any] = networks.mlp,
     latent_dim: int = 20,
     rate: Literal["auto", "analytic", "sampled", "path_derivative"] = "auto",
-    beta_warmup: int = 0,
+    schedule: Callable[..., schedules.Schedule] = schedules.constant,
 ) -> Recipe:
     """A variational auto-encoder of any parts.
 
@@ -59,7 +62,8 @@ def vae(
       latent_dim: how many numbers describe an image.
       rate: how the KL divergence is estimated; auto is analytic where it is known,
         else sampled.
-      beta_warmup: steps over which beta rises from 0 to its value; 0 is none.
+      schedule: a factor over the steps for the objective's capacity if it has one,
+        else for its beta.
     """
     model = latent_variable_model(
         posterior(network(), latent_dim),
@@ -73,20 +77,8 @@ def vae(
         objective = functools.partial(objective, rate=getattr(rates, rate))
     elif rate != "auto":
         raise UserError("--rate needs an objective that takes a rate, such as elbo.")
-    if beta_warmup < 0 or (beta_warmup and "beta" not in takes):
-        raise UserError(
-            "--beta-warmup needs a number of steps and an objective with a beta, "
-            f"such as elbo; got {beta_warmup}."
-        )
-
-    def at(step: jax.Array) -> Objective:
-        if not beta_warmup:
-            return objective()
-        ramp = jnp.minimum(1.0, step / beta_warmup)
-        return objective(beta=ramp * takes["beta"].default)
-
     objective()  # bad hyperparameters are refused here, before any work
-    return Recipe(model, at, {"rate": rate})
+    return Recipe(model, _scheduled(objective, schedule), {"rate": rate})
 
 
 def ae(
@@ -110,6 +102,33 @@ def ae(
         likelihood(network(), event_shape),
     )
     return Recipe(model, lambda step: objectives.reconstruction(), {})
+
+
+def _scheduled(
+    objective: Callable[..., Objective], schedule: Callable[..., schedules.Schedule]
+) -> Callable[[jax.Array], Objective]:
+    """The objective at any step, its capacity or else its beta times the schedule.
+
+    Raises:
+      UserError: if it has neither; the message names the objectives that do.
+    """
+    factor = schedule()
+    if getattr(schedule, "func", schedule) is schedules.constant:
+        return lambda step: objective()
+    takes = inspect.signature(objective).parameters
+    name = next((name for name in SCHEDULED if name in takes), None)
+    if name is None:
+        able = [
+            other
+            for other, factory in inspect.getmembers(objectives, inspect.isfunction)
+            if set(SCHEDULED) & inspect.signature(factory).parameters.keys()
+        ]
+        raise UserError(
+            f"--schedule needs an objective with a {' or a '.join(SCHEDULED)}: "
+            f"{', '.join(able)}."
+        )
+    full = takes[name].default
+    return lambda step: objective(**{name: factor(step) * full})
 
 
 def _has_closed_form(model: Model, event_shape: tuple[int, ...]) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 import vaejax
 from experiments import models
 from experiments.errors import UserError
+from vaejax import flows, schedules
 
 Part = dict[str, Any]
 Factory = Callable[..., Any]
@@ -33,6 +34,8 @@ AXES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "likelihood": (vaejax.likelihoods, ("decoder", "event_shape")),
     "objective": (vaejax.objectives, ()),
     "network": (vaejax.networks, ()),
+    "flow": (flows, ()),
+    "schedule": (schedules, ()),
 }
 FROM_DATA = ("num_examples",)  # arguments that `train` fills in where they are None
 

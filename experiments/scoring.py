@@ -29,8 +29,8 @@ def check_seed(seed: int) -> None:
 
 
 def root_keys(seed: int) -> tuple[jax.Array, ...]:
-    """The keys of a run: of training, of the bits scored, of particles, of a start."""
-    return tuple(jax.random.split(jax.random.key(seed), 4))
+    """The keys of a run: its training, bits scored, particles, first images, codes."""
+    return tuple(jax.random.split(jax.random.key(seed), 5))
 
 
 def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
@@ -88,7 +88,7 @@ def score(
       images; of `distortion` where that is null), `monte_carlo_error` (of the same
       mean, at these images, by the particles), `distortion`, `rate` and `num_images`.
     """
-    _, _, key, _ = root_keys(seed)
+    _, _, key, *_ = root_keys(seed)
     scores: dict[str, Any] = dict.fromkeys(
         ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
     )

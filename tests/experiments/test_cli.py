@@ -361,7 +361,7 @@ def test_the_keys_of_training_and_of_scoring_differ():
     objective = vaejax.objectives.elbo()
     state = vaejax.init_state(init, model, objective, optax.sgd(0.1), zeros)
     data = [jax.random.key_data(key).tolist() for key in (*others, state.key)]
-    assert len(set(map(tuple, data))) == 4
+    assert len(set(map(tuple, data))) == 5
 
 
 def test_validation_images_that_changed_are_noticed(capsys, images, tmp_path):
