@@ -13,13 +13,25 @@ import vaejax
 from tests import toy
 from vaejax import flows, likelihoods, networks, posteriors, priors
 from vaejax.objectives import (
+    beta_tc,
+    capacity,
+    ciwae,
     conditional,
     denoising,
+    dip,
     elbo,
+    free_bits,
+    info_mmd,
     iwae,
     m2,
     masked,
+    miwae,
+    piwae,
     reconstruction,
+    regularized,
+    renyi,
+    sliced_wasserstein,
+    wae_mmd,
 )
 from vaejax.rates import path_derivative, sampled
 
@@ -77,8 +89,10 @@ def flow_row(flow, **hyperparameters):
 LABEL = jnp.arange(BATCH) % 3
 SOME_LABELS = jnp.where(LABEL < 1, LABEL, -1)
 MASK = jnp.arange(X.size).reshape(X.shape) % 4 > 0
+THREE = {"num_components": 3}
 SMALL = {"num_flows": 2, "context_dim": 3}  # flows in a posterior
 CLASSIFIER = networks.headed(networks.mlp(hidden=(4,)), 3)
+FOUR = {"num_particles": 2, "num_bounds": 2}
 normal = likelihoods.normal
 ROWS = {
     # Objectives.
@@ -86,7 +100,21 @@ ROWS = {
     "elbo, sampled": row(elbo(rate=sampled)),
     "elbo, path derivative": row(elbo(rate=path_derivative)),
     "elbo, 3 particles": row(elbo(num_particles=3)),
+    "capacity": row(capacity(gamma=3.0, capacity=2.0)),
+    "capacity, per example": row(capacity(gamma=3.0, capacity=2.0, per="example")),
+    "free bits": row(free_bits(free_nats=0.01)),
+    "free bits, per group": row(free_bits(free_nats=0.02, kind="per_group")),
     "iwae": row(iwae(num_particles=3)),
+    "iwae, stl": row(iwae(num_particles=3, gradient="stl")),
+    "iwae, dreg": row(iwae(num_particles=3, gradient="dreg")),
+    "miwae": row(miwae(**FOUR)),
+    "miwae, dreg": row(miwae(**FOUR, gradient="dreg")),
+    "piwae": row(piwae(**FOUR)),
+    "piwae, dreg": row(piwae(**FOUR, gradient="dreg")),
+    "ciwae": row(ciwae(num_particles=3)),
+    "ciwae, dreg": row(ciwae(num_particles=3, gradient="dreg")),
+    "renyi": row(renyi(num_particles=3)),
+    "renyi, dreg": row(renyi(num_particles=3, gradient="dreg")),
     "denoising": row(denoising(elbo(), flip)),
     "reconstruction": row(reconstruction()),
     "conditional": conditional_row(conditional(elbo()), LABEL),
@@ -94,9 +122,24 @@ ROWS = {
     "masked": row(masked(iwae(num_particles=3)))._replace(
         x=(jnp.where(MASK, X, jnp.nan), MASK)
     ),
+    "beta tc": row(beta_tc(num_examples=100)),
+    "beta tc, stratified": row(beta_tc(num_examples=100, estimator="stratified")),
+    "dip, i": row(dip(kind="i")),
+    "dip, ii": row(dip(kind="ii")),
+    "dip, ii, of draws": row(dip(kind="ii"), posterior=posteriors.full_normal),
+    "info mmd": row(info_mmd(alpha=0.5)),
+    "wae mmd": row(wae_mmd(scales=(0.5, 2.0)), prior=priors.normal),
+    "wae mmd, v": row(wae_mmd(kernel="rbf", statistic="v")),
+    "sliced wasserstein": row(sliced_wasserstein(num_projections=5)),
+    "sliced wasserstein, order 1": row(sliced_wasserstein(order=1)),
+    "regularized, l2": row(regularized(kind="l2"), posteriors.point_mass),
+    "regularized, gradient penalty": row(regularized(kind="gradient_penalty")),
+    "regularized, spectral": row(regularized(kind="spectral")),
     "m2": conditional_row(m2(elbo(), CLASSIFIER), SOME_LABELS),
     # Posteriors.
     "point mass": row(reconstruction(), posterior=posteriors.point_mass),
+    "full normal": row(posterior=posteriors.full_normal),
+    "low-rank normal": row(posterior=partial(posteriors.low_rank_normal, rank=1)),
     "planar": row(elbo(rate=sampled), partial(posteriors.planar, **SMALL)),
     "radial": row(elbo(rate=sampled), partial(posteriors.radial, **SMALL)),
     "sylvester": row(elbo(rate=sampled), partial(posteriors.sylvester, **SMALL)),
@@ -106,6 +149,17 @@ ROWS = {
     ),
     # Priors.
     "standard normal": row(prior=priors.standard_normal),
+    "normal prior": row(prior=priors.normal),
+    "mixture prior": row(elbo(rate=sampled), prior=partial(priors.mixture, **THREE)),
+    "vamp": row(iwae(num_particles=3), prior=partial(priors.vamp, **THREE)),
+    "vamp of full normals, learned weights": row(
+        elbo(rate=sampled),
+        posteriors.full_normal,
+        partial(priors.vamp, weights="learned", **THREE),
+    ),
+    "autoregressive prior": row(
+        elbo(rate=sampled), prior=partial(priors.autoregressive, hidden=(4,), **THREE)
+    ),
     # Flows, as priors.
     "affine coupling": flow_row(flows.affine_coupling, hidden=(4,)),
     "spline coupling": flow_row(flows.spline_coupling, hidden=(4,), num_bins=3),
@@ -114,6 +168,9 @@ ROWS = {
     "linear flow": flow_row(flows.linear),
     "permutation": flow_row(flows.permutation, seed=1),
     # Likelihoods.
+    "ms-ssim": row(
+        likelihood=partial(likelihoods.ms_ssim, window=3), x=toy.bits(8, 64).reshape(8, 8, 8)
+    ),
     "normal": row(likelihood=partial(normal, scale=0.5)),
     "normal, learned": row(likelihood=partial(normal, scale="learned")),
     "normal, per dimension": row(likelihood=partial(normal, scale="per_dimension")),
