@@ -147,6 +147,107 @@ MUTATIONS = (
         "objectives/test_iwae.py::test_it_is_the_log_of_the_mean_weight",
     ),
     Mutation(
+        "inverted weights",
+        "objectives/particles.py",
+        "weights = jax.nn.softmax(log_weights, axis=0)",
+        "weights = jax.nn.softmax(-log_weights, axis=0)",
+        "objectives/test_particles.py::test_the_estimators_of_iwae_are_unbiased_by_"
+        "quadrature",
+    ),
+    Mutation(
+        "weights of DReG that are not squared",
+        "objectives/particles.py",
+        "return Bound(bound, weights, weights**2)",
+        "return Bound(bound, weights, weights)",
+        "objectives/test_particles.py::test_the_estimators_of_iwae_are_unbiased_by_"
+        "quadrature",
+    ),
+    Mutation(
+        "the score of q left in DReG",
+        "objectives/particles.py",
+        "- fixed(posterior).log_prob(z)",
+        "- posterior.log_prob(z)",
+        "objectives/test_particles.py::test_at_the_true_posterior_every_draw_of_stl_"
+        "and_dreg_is_zero",
+    ),
+    Mutation(
+        "a prior without a gradient in DReG",
+        "objectives/particles.py",
+        "log_joint = prior.log_prob(z)",
+        "log_joint = fixed(prior).log_prob(z)",
+        "objectives/test_particles.py::test_model_gradients_are_those_of_pathwise_in_"
+        "every_draw",
+    ),
+    Mutation(
+        "the score of q left in STL",
+        "objectives/particles.py",
+        "return _pathwise(*args, rate=path_derivative)",
+        "return _pathwise(*args)",
+        "objectives/test_particles.py::test_at_the_true_posterior_every_draw_of_stl_"
+        "and_dreg_is_zero",
+    ),
+    Mutation(
+        "several bounds summed for their mean",
+        "objectives/miwae.py",
+        "each.value.mean(axis=0)",
+        "each.value.sum(axis=0)",
+        "objectives/test_miwae.py::test_it_is_the_mean_of_bounds_over_disjoint_"
+        "particles",
+    ),
+    Mutation(
+        "the tight bound for the posterior",
+        "objectives/piwae.py",
+        'phi = fixed(params) | {"posterior": params["posterior"]}',
+        "phi, theta = theta, params",
+        "objectives/test_piwae.py::test_its_value_is_iwaes_its_gradients_are_iwaes_"
+        "and_miwaes",
+    ),
+    Mutation(
+        "the bounds exchanged",
+        "objectives/ciwae.py",
+        "beta * a + (1 - beta) * b",
+        "beta * b + (1 - beta) * a",
+        "objectives/test_ciwae.py::test_beta_goes_from_iwae_at_0_to_the_elbo_at_1_in_"
+        "a_line",
+    ),
+    Mutation(
+        "the power inverted",
+        "objectives/renyi.py",
+        "power = jnp.asarray(1 - alpha,",
+        "power = jnp.asarray(alpha - 1,",
+        "objectives/test_renyi.py::test_it_is_the_log_of_the_power_mean_of_the_weights",
+    ),
+    Mutation(
+        "the weights of Renyi's DReG exchanged",
+        "objectives/renyi.py",
+        "alpha * weights + (1 - alpha) * weights**2",
+        "(1 - alpha) * weights + alpha * weights**2",
+        "objectives/test_particles.py::test_dreg_is_unbiased_for_the_bounds_between",
+    ),
+    Mutation(
+        "a capacity of each device",
+        "objectives/capacity.py",
+        "over = global_mean(excess.mean())",
+        "over = excess.mean()",
+        "objectives/test_capacity.py::test_devices_agree_where_the_means_of_their_"
+        "shares_lie_on_both_sides",
+    ),
+    Mutation(
+        "free bits of each device",
+        "objectives/free_bits.py",
+        "mean = global_mean(groups.mean(axis=0))",
+        "mean = groups.mean(axis=0)",
+        "objectives/test_free_bits.py::test_the_mean_rate_is_that_of_all_devices",
+    ),
+    Mutation(
+        "free bits of each example",
+        "objectives/free_bits.py",
+        "jnp.where(mean >= free_nats, groups, free_nats)",
+        "jnp.maximum(groups, free_nats)",
+        "objectives/test_free_bits.py::test_its_mean_and_its_gradient_are_those_of_"
+        "the_formula",
+    ),
+    Mutation(
         "a key used twice",
         "objectives/denoising.py",
         "corruption_key, key = split(key)",
