@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from experiments.errors import UserError
 from vaejax import (
+    Distribution,
     Family,
     Model,
     Objective,
@@ -25,6 +26,8 @@ from vaejax import (
     rates,
     schedules,
 )
+from vaejax.base import split
+from vaejax.batch import example_keys
 from vaejax.distributions import kl_divergence
 
 SCHEDULED = ("capacity", "beta")  # what a schedule multiplies, the first there is
@@ -102,6 +105,26 @@ def ae(
         likelihood(network(), event_shape),
     )
     return Recipe(model, lambda step: objectives.reconstruction(), {})
+
+
+def trains_prior(recipe: Recipe, event_shape: tuple[int, ...]) -> bool:
+    """Whether the loss asks for the prior at all, so that it says where codes lie."""
+    asked = []
+
+    def prior(params: Any) -> Distribution:
+        asked.append(True)
+        return recipe.model.prior(params)
+
+    def loss(key: jax.Array, x: jax.Array) -> Any:
+        init_key, objective_key, key = split(key, 3)
+        objective = recipe.objective(jnp.int32(0))
+        params = recipe.model.init(init_key, x)
+        params |= {"objective": objective.init(objective_key, model, params, x)}
+        return objective.loss(example_keys(key, len(x)), model, params, x)
+
+    model = recipe.model._replace(prior=prior)
+    jax.eval_shape(loss, jax.random.key(0), jnp.zeros((2, *event_shape)))
+    return bool(asked)
 
 
 def _scheduled(

@@ -21,7 +21,7 @@ from typing import Any
 import vaejax
 from experiments import models
 from experiments.errors import UserError
-from vaejax import flows, schedules
+from vaejax import flows, samplers, schedules
 
 Part = dict[str, Any]
 Factory = Callable[..., Any]
@@ -36,6 +36,7 @@ AXES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "network": (vaejax.networks, ()),
     "flow": (flows, ()),
     "schedule": (schedules, ()),
+    "sampler": (samplers, ()),
 }
 FROM_DATA = ("num_examples",)  # arguments that `train` fills in where they are None
 

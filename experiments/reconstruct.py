@@ -5,12 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-import vaejax
 from experiments.encode import output
 from experiments.errors import UserError
 from experiments.evaluate import images_of
 from experiments.pictures import save_grid
-from experiments.scoring import check_seed, mean, ready
+from experiments.scoring import as_picture, check_seed, distortions, mean, ready
 from experiments.workdir import load
 
 
@@ -46,7 +45,7 @@ def reconstruct(
     keys = jax.random.split(jax.random.key(seed))
     z = run.model.encode(params, x).sample(keys[0])
     reconstruction = run.model.decode(params, z).mean()
-    distortion = vaejax.evaluate.distortion(keys[1], run.model, params, x, 10)
+    distortion = distortions(keys[1], run.model, params, x, 10)
     if path.suffix == ".npz":
         np.savez(path, image=np.asarray(x), reconstruction=np.asarray(reconstruction))
     else:
@@ -54,7 +53,8 @@ def reconstruct(
         pairs = []
         for i in range(0, len(x), columns):
             pairs += [x[i : i + columns], reconstruction[i : i + columns]]
-        save_grid(path, np.concatenate(pairs), columns=columns)
+        pictures = as_picture(run.settings, np.concatenate(pairs))
+        save_grid(path, pictures, columns=columns)
     return {
         "out": out,
         "num_images": len(x),

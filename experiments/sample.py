@@ -1,17 +1,21 @@
 """`python -m experiments sample`: new images from the decoder alone."""
 
-from typing import Any, Literal
+import functools
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.encode import codes_of, output
+from experiments.encode import output
 from experiments.errors import UserError
 from experiments.evaluate import training_data
+from experiments.models import trains_prior
 from experiments.pictures import save_grid
-from experiments.scoring import has_density
-from experiments.workdir import Run, load
+from experiments.scoring import as_picture, check_seed, ready
+from experiments.workdir import Run, load, recipe_of
+from vaejax import samplers
 
 
 def sample(
@@ -19,8 +23,9 @@ def sample(
     workdir: str,
     out: str = "samples.png",
     num_samples: int = 64,
-    codes: Literal["prior", "gaussian"] = "prior",
+    sampler: Callable[..., samplers.Sampler] = samplers.prior,
     seed: int = 0,
+    allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Draws codes, decodes them, and writes the means of p(x|z) as a picture.
 
@@ -28,44 +33,69 @@ def sample(
       workdir: the folder of a run.
       out: the file to write: .png, or .npz with the arrays image and code.
       num_samples: how many.
-      codes: from the prior, or from a Gaussian with the mean and covariance that the
-        codes of the training images have, the only choice for a deterministic
-        auto-encoder.
-      seed: of the draw.
+      sampler: where codes come from: the prior, or a distribution fitted to the codes
+        of the training images, the only choice where the prior took no part in
+        training.
+      seed: of the fit and of the draw.
+      allow: code from outside the library that the run may name, as in `load`.
     """
+    check_seed(seed)
     path = output(out, ".png", ".npz")
-    if num_samples < 1 or not 0 <= seed < 2**32:
-        raise UserError("--num-samples must be at least 1, --seed from 0 to 2^32 - 1.")
-    run = load(workdir)
-    z = draw(run, codes, num_samples, seed)
+    if num_samples < 1:
+        raise UserError(f"--num-samples must be at least 1, got {num_samples}.")
+    run = load(workdir, allow=allow)
+    z = draw(run, sampler, num_samples, seed, allow)
     image = np.asarray(run.model.decode(run.state.params, z).mean())
     if path.suffix == ".npz":
         np.savez(path, image=image, code=np.asarray(z))
     else:
-        save_grid(path, image)
-    return {"out": out, "num_samples": num_samples, "codes": codes}
+        save_grid(path, as_picture(run.settings, image))
+    return {"out": out, "num_samples": num_samples, "sampler": described(sampler)}
 
 
-def draw(run: Run, kind: str, num_samples: int, seed: int) -> jax.Array:
+def draw(
+    run: Run,
+    sampler: Callable[..., samplers.Sampler],
+    num_samples: int,
+    seed: int,
+    allow: Collection[str] = (),
+) -> jax.Array:
     """Codes `[num_samples, D]`.
 
     Raises:
-      UserError: if the model is a deterministic auto-encoder, whose prior means
-        nothing, and `kind` is `prior`.
+      UserError: if the sampler asks for a prior that took no part in training, as that
+        of a deterministic auto-encoder, or cannot do its work.
     """
-    key, params = jax.random.key(seed), run.state.params
-    if kind == "gaussian":
+    model, shape = run.model, run.settings["data"]["event_shape"]
+    recipe, _ = recipe_of(run.settings, allow=allow)
+    if not trains_prior(recipe, tuple(shape)):
+        model = model._replace(prior=_no_prior)
+    if getattr(sampler, "func", sampler) is samplers.prior:
+        x = jnp.zeros((1, *shape))  # it asks for no images, which may be far away
+    else:
         data = training_data(run)
-        mean, scale = codes_of(run, data.train.image, data.scale)
-        covariance = jnp.cov(mean.T).reshape(mean.shape[1], mean.shape[1])
-        covariance += jnp.diag((scale**2).mean(axis=0))  # z spreads about its mean
-        return jax.random.multivariate_normal(
-            key, mean.mean(axis=0), covariance, (num_samples,), method="svd"
-        )
-    x = jnp.zeros((1, *run.settings["data"]["event_shape"]))
-    if not has_density(run.model, params, x):
-        raise UserError(
-            "a deterministic auto-encoder has no distribution of codes to draw from: "
-            "pass --codes gaussian, which fits one to the codes of its training images."
-        )
-    return run.model.prior(params).sample(key, (num_samples,))
+        x = ready(run.settings, data.train.image, data.scale)
+    fit_key, key = jax.random.split(jax.random.key(seed))
+    try:
+        codes = sampler()(fit_key, model, run.state.params, x)
+        return codes.sample(key, (num_samples,))
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--sampler: {error}") from error
+
+
+def _no_prior(params: Any) -> NoReturn:
+    raise UserError(
+        "the prior took no part in the training of this model, so its draws mean "
+        "nothing: choose another --sampler, such as gaussian_mixture, which is fitted "
+        "to the codes of the training images."
+    )
+
+
+def described(part: Callable[..., Any]) -> dict[str, Any]:
+    """A chosen part as settings have it."""
+    factory = part.func if isinstance(part, functools.partial) else part
+    chosen = part.keywords if isinstance(part, functools.partial) else {}
+    inner = {n: described(v) if callable(v) else v for n, v in chosen.items()}
+    return {"name": factory.__name__} | inner

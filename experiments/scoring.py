@@ -1,6 +1,8 @@
 """Scores of images under a model: what `train` validates with and `evaluate` prints."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,13 +11,43 @@ import numpy as np
 
 import vaejax
 from experiments.errors import UserError
-from vaejax.distributions import PointMass
+from vaejax.base import total_rate
+from vaejax.batch import example_keys
 
-PREPARE = {
+Prepare = Callable[..., jax.Array]  # (key, x, *, scale), of `vaejax.data`
+
+PREPARE: dict[str, Prepare] = {
     "none": vaejax.data.unit_interval,
     "dynamic": vaejax.data.binarize,
     "threshold": vaejax.data.threshold,
 }
+
+
+def as_stored(
+    key: jax.Array | None, x: jax.typing.ArrayLike, *, scale: float
+) -> jax.Array:
+    """Counts, which no scale changes, as float32."""
+    del key, scale
+    return jnp.asarray(x, jnp.float32)
+
+
+def prepare_of(run: dict[str, Any]) -> Prepare:
+    """What makes stored images those that a model sees.
+
+    Args:
+      run: the settings of a run.
+    """
+    return as_stored if _counts(run) else PREPARE[run["data"]["binarize"]]
+
+
+def as_picture(run: dict[str, Any], image: Any) -> np.ndarray:
+    """What a model saw or made, 1.0 for white."""
+    return np.asarray(image) / (run["data"]["scale"] if _counts(run) else 1)
+
+
+def _counts(run: dict[str, Any]) -> bool:
+    data = run["data"]
+    return data.get("support") == "counts" and data["binarize"] == "none"
 
 
 def check_seed(seed: int) -> None:
@@ -42,13 +74,31 @@ def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
       scale: what 1.0 means in them.
     """
     _, key, *_ = root_keys(run["training"]["seed"])
-    return PREPARE[run["data"]["binarize"]](key, image, scale=scale)
+    return prepare_of(run)(key, image, scale=scale)
 
 
-def has_density(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
-    """Whether the posterior has one; that of a deterministic auto-encoder has not."""
-    posterior = jax.eval_shape(model.encode, params, x[:1])
-    return not isinstance(posterior, PointMass)
+def has_elbo(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
+    """Whether all densities of the ELBO exist, asked of shapes alone.
+
+    A deterministic auto-encoder has none of the code, MS-SSIM none of the image, a
+    VampPrior of forward flows none of the prior.
+    """
+
+    def elbo(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        posterior, prior = model.encode(params, x), model.prior(params)
+        z, rates = posterior.sample_and_rates(key, prior, vaejax.rates.sampled)
+        return model.decode(params, z).log_prob(x) - total_rate(rates)
+
+    return _exists(elbo, jax.random.key(0), params, x[:1])
+
+
+def _exists(function: Callable[..., Any], *args: Any) -> bool:
+    """Whether a density does, which says so by a TypeError where it does not."""
+    try:
+        jax.eval_shape(function, *args)
+    except TypeError:
+        return False
+    return True
 
 
 def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
@@ -93,8 +143,8 @@ def score(
         ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
     )
     scores["num_images"] = len(x)
-    if not has_density(model, params, x):
-        values = vaejax.evaluate.distortion(key, model, params, x)
+    if not has_elbo(model, params, x):
+        values = distortions(key, model, params, x)
         return scores | {"distortion": mean(values), "standard_error": error(values)}
     values, terms = vaejax.evaluate.log_likelihood(key, model, params, x, num_particles)
     scores |= {name: mean(terms[name]) for name in ("distortion", "rate")}
@@ -109,12 +159,44 @@ def score(
     }
 
 
-def mean(values: jax.Array) -> float:
+def distortions(
+    key: jax.Array,
+    model: vaejax.Model,
+    params: Any,
+    x: jax.Array,
+    num_particles: int = 1,
+) -> jax.Array:
+    """The expected distortion of each image, `[N]`, whether or not it is a density."""
+
+    def log_prob(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        z = model.encode(params, x).sample(key)
+        return model.decode(params, z).log_prob(x)
+
+    exists = _exists(log_prob, key, params, x[:1])
+    measure = vaejax.evaluate.distortion if exists else _no_density
+    return measure(key, model, params, x, num_particles)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_particles"))
+def _no_density(
+    key: jax.Array, model: vaejax.Model, params: Any, x: jax.Array, num_particles: int
+) -> jax.Array:
+    """What training minimises where there is no density, such as MS-SSIM."""
+
+    def one_image(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+        key, image = pair
+        z = model.encode(params, image[None]).sample(key[None], (num_particles,))
+        return model.decode(params, z).distortion(image[None]).mean()
+
+    return jax.lax.map(one_image, (example_keys(key, len(x)), x), batch_size=64)
+
+
+def mean(values: jax.Array | np.ndarray) -> float:
     """The mean over images, summed in float64."""
     return float(np.mean(np.asarray(values, np.float64)))
 
 
-def error(values: jax.Array) -> float | None:
+def error(values: jax.Array | np.ndarray) -> float | None:
     """The standard error of that mean; null for one image."""
     if len(values) < 2:
         return None

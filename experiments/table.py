@@ -18,7 +18,7 @@ from experiments import cli
 from experiments.errors import UserError
 from experiments.evaluate import has_likelihood, images_of
 from experiments.loop import say
-from experiments.scoring import PREPARE, check_seed, error, mean, root_keys
+from experiments.scoring import check_seed, error, mean, prepare_of, root_keys
 from experiments.train import train as train_run
 from experiments.workdir import load, read_json, write_json, write_text
 
@@ -124,7 +124,9 @@ def table(
         first = values if row is ROWS[0] else first
         lines.append(_line(row, result, values, first))
         say(_markdown(lines))
-        write_json(Path(workdir) / "table.json", {"rows": lines, **arguments})
+        write_json(
+            Path(workdir) / "table.json", {"rows": lines, "arguments": arguments}
+        )
         write_text(Path(workdir) / "table.md", _markdown(lines))
     return {"rows": lines, "workdir": workdir}
 
@@ -160,8 +162,7 @@ def _scores(folder: Path, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
         raise UserError(f"{images.name}: these images have no likelihood here.")
     rows = np.linspace(0, len(images.split.image) - 1, num_images).round().astype(int)
     _, bits_key, key, *_ = root_keys(arguments["seed"])
-    prepare = PREPARE[run.settings["data"]["binarize"]]
-    x = prepare(bits_key, images.split.image[rows], scale=images.scale)
+    x = prepare_of(run.settings)(bits_key, images.split.image[rows], scale=images.scale)
     identity = {
         "params_sha256": vaejax.checkpoint.params_sha256(run.state.params),
         "images_sha256": vaejax.data.sha256(images.split),

@@ -21,9 +21,9 @@ from experiments.loop import Plan, fit, json_lines, say, tensorboard
 from experiments.models import Recipe
 from experiments.parts import Part, build, fill, outsiders
 from experiments.scoring import (
-    PREPARE,
     check_seed,
     likelihood_support,
+    prepare_of,
     ready,
     root_keys,
     score,
@@ -194,6 +194,11 @@ def _resolve(
         recipe = build("model", chosen, outsiders(chosen))(shape)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+    training = {name: arguments[name] for name in TRAINING}
+    epoch_steps = num_images // arguments["batch_size"]
+    training["num_steps"] = arguments["num_epochs"] * epoch_steps
+    optimizer = optimizers.build_optimizer(training)
+    _try_out(recipe, optimizer, (arguments["batch_size"], *shape), outsiders(chosen))
     support = likelihood_support(recipe.model, shape)
     binarize = arguments["binarize"]
     if binarize == "auto":
@@ -206,15 +211,11 @@ def _resolve(
             "Bernoulli likelihood is a loss but no log-likelihood; elbo and "
             "log_likelihood will be null. See --binarize and --likelihood."
         )
-    training = {name: arguments[name] for name in TRAINING}
-    epoch_steps = num_images // arguments["batch_size"]
-    training["num_steps"] = arguments["num_epochs"] * epoch_steps
-    optimizer = optimizers.build_optimizer(training)
-    _try_out(recipe, optimizer, (arguments["batch_size"], *shape), outsiders(chosen))
     data = {name: arguments[name] for name in ("dataset", "data_dir", "validation")}
     data |= {
         "validation_fraction": arguments["validation_fraction"],
         "binarize": binarize,
+        "support": support,
         "event_shape": list(shape),
         "scale": images.scale,
         "is_likelihood": is_likelihood,
@@ -296,7 +297,7 @@ def _first_images(settings: dict[str, Any], images: vaejax.data.Dataset) -> jax.
     """Training images drawn by the seed, as the model sees them, to initialise from."""
     key, noise_key = jax.random.split(root_keys(settings["training"]["seed"])[3])
     rows = jax.random.permutation(key, len(images.train.image))[: folder.NUM_INIT]
-    prepare = PREPARE[settings["data"]["binarize"]]
+    prepare = prepare_of(settings)
     return prepare(noise_key, images.train.image[np.asarray(rows)], scale=images.scale)
 
 
@@ -313,12 +314,11 @@ def _compiled(
         objective = recipe.objective(state.step)
         return vaejax.train_step(recipe.model, objective, optimizer, state, x)
 
-    binarize, scale = settings["data"]["binarize"], settings["data"]["scale"]
     epoch = functools.partial(
         vaejax.train_epoch,
         step,
         settings["training"]["batch_size"],
-        prepare=functools.partial(PREPARE[binarize], scale=scale),
+        prepare=functools.partial(prepare_of(settings), scale=images.scale),
     )
     if parallel == "none":
         return jax.jit(epoch, donate_argnums=0), jnp.asarray(images.train.image)

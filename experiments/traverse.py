@@ -9,6 +9,7 @@ from experiments.encode import codes_of, output
 from experiments.errors import UserError
 from experiments.evaluate import images_of
 from experiments.pictures import save_grid
+from experiments.scoring import as_picture
 from experiments.workdir import load
 
 
@@ -61,5 +62,5 @@ def traverse(
         np.savez(path, image=pictures[order], dimension=order)
     else:
         flat = pictures[order].reshape(-1, *pictures.shape[2:])
-        save_grid(path, flat, columns=num_steps)
+        save_grid(path, as_picture(run.settings, flat), columns=num_steps)
     return {"out": out, "dimensions": order.tolist(), "dataset": name}

@@ -92,18 +92,34 @@ def start(
     Raises:
       UserError: if the settings describe no model, or one that may not be imported.
     """
+    recipe, shape = recipe_of(settings, allow=allow)
     try:
-        shape = tuple(int(size) for size in settings["data"]["event_shape"])
-        recipe = parts.build("model", settings["model"], allow)(shape)
         optimizer = build_optimizer(settings["training"])
         key, *_ = root_keys(settings["training"]["seed"])
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"These settings describe no model: {error}") from error
+        raise UserError(f"These settings describe no training: {error}") from error
     x = jnp.zeros((NUM_INIT, *shape)) if x is None else x
     objective = recipe.objective(jnp.int32(0))
     return recipe, vaejax.init_state(key, recipe.model, objective, optimizer, x)
+
+
+def recipe_of(
+    settings: dict[str, Any], *, allow: Collection[str] = ()
+) -> tuple[Recipe, tuple[int, ...]]:
+    """What a run trains, and the shape of one image.
+
+    Raises:
+      UserError: if the settings describe no model, or one that may not be imported.
+    """
+    try:
+        shape = tuple(int(size) for size in settings["data"]["event_shape"])
+        return parts.build("model", settings["model"], allow)(shape), shape
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"These settings describe no model: {error}") from error
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

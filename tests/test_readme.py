@@ -1,12 +1,23 @@
-"""Every code block of the README runs, and the two that promise it are short."""
+"""Every code block of the README and of docs/ runs; the two that promise it are short.
+
+On a page of docs/, a block that begins with a comment `# NAME.py` is that file, and the
+lines `python -m experiments ...` of a `sh` block are run; a block of any other kind,
+such as `console`, is only read.
+"""
 
 import re
 import runpy
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
+from experiments import cli
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
 
 
@@ -34,3 +45,26 @@ def test_the_examples_are_as_short_as_the_readme_says():
     assert len(BLOCKS[0].splitlines()) <= 40
     assert len(BLOCKS[1].splitlines()) <= 25
     assert "experiments" not in BLOCKS[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has the current folder
+    known = set(sys.modules)
+    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", page.read_text(), re.M | re.S)
+    for number, (language, text) in enumerate(blocks):
+        if language == "python":
+            named = re.match(r"# (\w+\.py)\n", text)
+            path = tmp_path / (named[1] if named else f"block_{number}.py")
+            path.write_text(text)
+            runpy.run_path(str(path))
+        for line in text.replace("\\\n", " ").splitlines() if language == "sh" else ():
+            command = shlex.split(line)
+            assert command[:3] == ["python", "-m", "experiments"], line
+            assert cli.main(command[3:]) == 0, capsys.readouterr().err
+    for name in set(sys.modules) - known:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(
+            str(tmp_path)
+        ):
+            del sys.modules[name]

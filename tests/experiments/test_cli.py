@@ -1,7 +1,9 @@
 """The command line: flags from signatures, one JSON line, errors that help."""
 
+import functools
 import json
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -159,14 +161,17 @@ def test_an_auto_encoder_samples_only_from_codes_fitted_to_it(capsys, runs, tmp_
     flags = ("sample", "--workdir", runs / "ae", "--out", out)
     code, _, err = call(capsys, *flags)
     assert code == 2
-    assert "--codes gaussian" in err
-    assert call(capsys, *flags, "--codes", "gaussian")[0] == 0
+    assert "choose another --sampler" in err
+    fitted = ("--sampler", "gaussian_mixture", "--num-components", 2)
+    code, result, _ = call(capsys, *flags, *fitted)
+    assert code == 0
+    assert result["sampler"]["num_components"] == 2
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
     "verb",
-    [("sample",), ("reconstruct",), ("traverse",), ("sample", "--codes", "gaussian")],
+    [("sample", "--temperature", 0.5), ("reconstruct",), ("traverse",)],
 )
 @pytest.mark.parametrize("suffix", [".png", ".npz"])
 def test_pictures_and_arrays_are_written(capsys, runs, tmp_path, verb, suffix):
@@ -229,7 +234,10 @@ def test_patience_keeps_the_best(capsys, images, tmp_path):
     "flags",
     [
         ("--objective", "iwae", "--num-particles", 4),
-        ("--beta", 2.0, "--beta-warmup", 20, "--rate", "sampled"),
+        (
+            *("--beta", 2.0, "--schedule", "linear", "--num-warmup-steps", 20),
+            *("--rate", "sampled"),
+        ),
         ("--likelihood", "normal", "--scale", "optimal"),
         ("--likelihood", "normal", "--scale", "0.5", "--optimizer", "sgd"),
         ("--weight-decay", 0.1, "--clip-norm", 1.0),
@@ -255,7 +263,7 @@ def test_parts_and_hyperparameters_are_flags(capsys, images, tmp_path, flags):
         (["train", "vae", "--workdr", "x"], "Did you mean --workdir"),
         (["train", "vae", "--laten-dim", "3"], "Did you mean --latent-dim"),
         (["train", "vae", "--objective", "ebo"], "Did you mean elbo"),
-        (["train", "ae", "--beta", "3"], "belongs to objective elbo"),
+        (["train", "ae", "--beta", "3"], "objective elbo"),
         (["train", "vae", "--prior.hidden", "3"], "--prior.hidden"),
         (["train", "vae", "--objective"], "--objective needs one of"),
         (["train", "vae", "--hidden", "0"], "at least 1"),
@@ -268,7 +276,34 @@ def test_parts_and_hyperparameters_are_flags(capsys, images, tmp_path, flags):
         (["train", "vae", "--dataset", "digit"], "digits"),
         (["train", "vae", "--dataset", "npz:nowhere.npz"], "nowhere.npz"),
         (["train", "vae", "--objective", "iwae", "--rate", "sampled"], "--rate"),
-        (["train", "vae", "--objective", "iwae", "--beta-warmup", "9"], "beta"),
+        (
+            [
+                "train",
+                "vae",
+                "--objective",
+                "iwae",
+                "--schedule",
+                "linear",
+                "--num-warmup-steps",
+                "9",
+            ],
+            "capacity or a beta",
+        ),
+        (["train", "vae", "--num-warmup-steps", "9"], "belongs to schedule linear"),
+        (["train", "vae", "--posterior", "point_mass"], "objectives.reconstruction"),
+        (
+            ["train", "vae", "--posterior", "iaf", "--rate", "analytic"],
+            "--rate sampled",
+        ),
+        (["train", "vae", "--prior", "flow", "--flow", "planar"], "forward only"),
+        (["train", "vae", "--posterior", "planar", "--prior", "vamp"], "forward only"),
+        (["train", "vae", "--max-cpu-seconds", "0"], "--max-cpu-seconds"),
+        (["train", "vae", "--num-validation-particles", "0"], "--num-validation-p"),
+        (
+            ["table", "--train", "digits", "--validation", "digits", "--rows", "vea"],
+            "--rows must be among vae, vae-seed",
+        ),
+        (["evaluate", "--workdir", "x", "--objective", "elbo"], "belongs to model vae"),
         (["evaluate", "--workdir", "nowhere"], "holds no run"),
         (["sample", "--workdir", "nowhere", "--out", "a.gif"], "--out must end in"),
         (["benchmark", "cnn"], "mlp"),
@@ -380,7 +415,8 @@ def test_codes_drawn_from_a_fitted_gaussian_spread_as_the_codes_do(runs):
     run = experiments.load(runs / "vae")
     data = evaluate.training_data(run)
     mean, scale = encode.codes_of(run, data.train.image, data.scale)
-    z = sample.draw(run, "gaussian", 20_000, 0)
+    normal = functools.partial(vaejax.samplers.gaussian_mixture, num_components=1)
+    z = sample.draw(run, normal, 20_000, 0)
     expected = mean.var(axis=0, ddof=1) + (scale**2).mean(axis=0)
     np.testing.assert_allclose(z.var(axis=0), expected, rtol=0.07)  # 7 errors of 1 %
 
@@ -452,3 +488,66 @@ def test_compare_refuses_before_it_trains(capsys, tmp_path, flags):
     code, _, err = call(capsys, "compare", "--workdir", tmp_path / "run", *flags)
     assert code == 2
     assert err.startswith("error: ")
+
+
+def test_a_run_that_names_code_from_outside_is_read_by_permission_only(
+    capsys, runs, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "stranger.py").write_text(
+        "from vaejax import objectives\n\n\ndef mine():\n    return objectives.elbo()\n"
+    )
+    shutil.copytree(runs / "vae", tmp_path / "run")
+    settings = json.loads((tmp_path / "run/settings.json").read_text())
+    settings["model"] |= {"objective": {"name": "stranger:mine"}, "rate": "auto"}
+    (tmp_path / "run/settings.json").write_text(json.dumps(settings))
+    for verb in ("evaluate", "encode", "sample", "reconstruct", "traverse"):
+        code, _, err = call(capsys, verb, "--workdir", tmp_path / "run")
+        assert code == 2
+        assert "repeat --objective stranger:mine" in err
+    assert "stranger" not in sys.modules
+    flags = ("--objective", "stranger:mine", "--num-particles", 2)
+    code, _, err = call(capsys, "evaluate", "--workdir", tmp_path / "run", *flags)
+    assert code == 0, err
+    del sys.modules["stranger"]
+
+
+def test_a_deterministic_encoder_whose_codes_meet_the_prior(capsys, images, tmp_path):
+    flags = ("--posterior", "point_mass", "--objective", "wae_mmd", "--num-epochs", 1)
+    code, result, err = train(capsys, images, tmp_path / "run", *flags)
+    assert code == 0, err
+    assert result["elbo"] is None
+    _, scores, _ = call(capsys, "evaluate", "--workdir", tmp_path / "run")
+    assert scores["elbo"] is scores["log_likelihood"] is scores["rate"] is None
+    np.testing.assert_allclose(scores["distortion"], result["distortion"], rtol=1e-4)
+    out = ("--out", tmp_path / "samples.npz")
+    assert call(capsys, "sample", "--workdir", tmp_path / "run", *out)[0] == 0
+
+
+def test_a_limit_of_time_ends_a_run_within_an_epoch_and_scores_it(
+    capsys, images, tmp_path
+):
+    flags = ("--max-cpu-seconds", 1e-3, "--patience", 3, "--batch-size", 10)
+    flags += ("--num-validation-particles", 4)
+    code, result, err = train(capsys, images, tmp_path, *flags)
+    assert code == 0, err
+    assert result["num_steps"] == result["step"] == 10  # of the 18 of an epoch
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    line = json.loads(line)
+    assert (line["step"], line["epoch"]) == (10, 1)
+    assert line["loss"] == result["loss"]
+    assert line["score"] > line["validation_elbo"]  # by 4 particles
+    assert train(capsys, images, tmp_path, *flags)[1] == result
+
+
+def test_what_comes_of_parts_that_know_the_data(capsys, images, tmp_path):
+    flags = ("--objective", "beta_tc", "--prior", "vamp", "--num-components", 4)
+    flags += ("--num-epochs", 1, "--optimizer", "sgd", "--learning-rate", 1e-12)
+    code, _, err = train(capsys, images, tmp_path, *flags)
+    assert code == 0, err
+    run = experiments.load(tmp_path)
+    assert run.settings["model"]["objective"]["num_examples"] == 180
+    data = evaluate.training_data(run).train.image
+    start = np.asarray(run.state.params["prior"]["pseudo_inputs"])
+    nearest = np.abs(start[:, None] - data).max(axis=(2, 3)).min(axis=1)
+    assert nearest.max() < 0.05  # of some image, in each of its pixels
