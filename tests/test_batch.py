@@ -11,6 +11,7 @@ from vaejax.batch import (
     batch_size,
     example_keys,
     global_batch,
+    global_key,
     global_mean,
     local_rows,
 )
@@ -54,6 +55,19 @@ def test_on_4_devices_the_whole_is_gathered_averaged_and_shared_in_order():
         np.testing.assert_array_equal(whole["x"][device], x)
         np.testing.assert_array_equal(mean[device], x.reshape(4, 2, 3).mean(axis=0))
     np.testing.assert_array_equal(share.reshape(8, 3), x)
+
+
+def test_all_devices_share_the_key_of_the_first_example():
+    keys = toy.keys(0, 8)
+
+    def own(share):
+        return data(global_key(jax.random.wrap_key_data(share)))
+
+    shared = on_devices(own, data(keys).reshape(4, 2, 2))
+    np.testing.assert_array_equal(shared, np.tile(data(keys)[0], (4, 1)))
+    np.testing.assert_array_equal(data(global_key(keys)), data(keys)[0])
+    one = jax.random.key(3)
+    assert global_key(one) is one
 
 
 def test_a_gathered_batch_passes_gradients_to_the_device_that_owns_the_row():

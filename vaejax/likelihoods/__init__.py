@@ -34,6 +34,7 @@ from vaejax.likelihoods.discretized_logistic_mixture import (
     discretized_logistic_mixture as discretized_logistic_mixture,
 )
 from vaejax.likelihoods.laplace import laplace as laplace
+from vaejax.likelihoods.ms_ssim import ms_ssim as ms_ssim
 from vaejax.likelihoods.negative_binomial import negative_binomial as negative_binomial
 from vaejax.likelihoods.normal import normal as normal
 from vaejax.likelihoods.poisson import poisson as poisson
