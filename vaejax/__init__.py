@@ -20,6 +20,7 @@ from vaejax import objectives as objectives
 from vaejax import posteriors as posteriors
 from vaejax import priors as priors
 from vaejax import rates as rates
+from vaejax import samplers as samplers
 from vaejax import schedules as schedules
 from vaejax.base import ConditionalModel as ConditionalModel
 from vaejax.base import Distribution as Distribution

@@ -1,5 +1,6 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
+from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
 from vaejax.evaluate.distortion import distortion as distortion
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
