@@ -1,15 +1,13 @@
 """The monotone rational-quadratic spline."""
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from vaejax.flows.elementwise import Elementwise, soft_bound
+from vaejax.flows.elementwise import LOG_BOUND, Elementwise, soft_bound
 
-MIN_SHARE = 1e-3  # of the interval, for the width and height of a bin
-LOG_SLOPE = math.log(1e3)  # bound of |log slope| at a knot
+LEAST = 0.1  # of an even share: how narrow or low a bin may be
 
 
 class Bin(NamedTuple):
@@ -33,7 +31,9 @@ def rational_quadratic(num_bins: int, bound: float) -> Elementwise:
                   {s + (d_{k+1} + d_k - 2 s) \xi (1 - \xi)}
 
     Its numbers are K widths and K heights before a softmax, and K - 1 log slopes at
-    the inner knots; at the ends the slope is 1.
+    the inner knots; at the ends the slope is 1. No bin is narrower or lower than 0.1
+    of an even one and no slope at a knot beyond 0.05 to 20, so that float32 can invert
+    it.
 
     Args:
       num_bins: K, at least 1.
@@ -46,7 +46,7 @@ def rational_quadratic(num_bins: int, bound: float) -> Elementwise:
             params, [num_bins, 2 * num_bins], axis=-1
         )
         widths, heights = _lengths(raw_widths, bound), _lengths(raw_heights, bound)
-        inner = jnp.exp(soft_bound(raw_slopes, LOG_SLOPE))
+        inner = jnp.exp(soft_bound(raw_slopes, LOG_BOUND))
         end = jnp.ones_like(inner[..., :1])
         slopes = jnp.concatenate([end, inner, end], axis=-1)
         x, y = _left_knots(widths, bound), _left_knots(heights, bound)
@@ -102,7 +102,7 @@ def rational_quadratic(num_bins: int, bound: float) -> Elementwise:
 def _lengths(raw: jax.Array, bound: float) -> jax.Array:
     """Positive lengths `[..., K]` that sum to 2 b."""
     num = raw.shape[-1]
-    shares = MIN_SHARE + (1 - MIN_SHARE * num) * jax.nn.softmax(raw, axis=-1)
+    shares = LEAST / num + (1 - LEAST) * jax.nn.softmax(raw, axis=-1)
     return 2 * bound * shares
 
 

@@ -54,8 +54,10 @@ def sylvester(*, num_ortho: int = 8) -> Flow:
 
     def forward(params: Params, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         v, r, inner = params["v"], params["r"], params["inner"]
-        v = v * jax.lax.rsqrt(jnp.maximum((v**2).sum(-1, keepdims=True), 1e-30))
         num = v.shape[-2]
+        short = (v**2).sum(-1, keepdims=True) < 1e-12  # too short to be divided by
+        v = jnp.where(short, jnp.eye(*v.shape[-2:], dtype=v.dtype), v)
+        v = v * jax.lax.rsqrt((v**2).sum(-1, keepdims=True))
         for i in range(num):  # z in the coordinates of Q
             z = _reflect(v[..., i, :], z)
         r_diag, inner_diag = (TOP * jnp.tanh(_diagonal(m)) for m in (r, inner))

@@ -15,7 +15,7 @@ import numpy as np
 
 from vaejax.base import Key, Params, split
 
-LAST = 0.1  # of the usual scale, for the last layer: what it tells is little at first
+LAST = 0.01  # of the usual scale, for the last layer: what it tells is little at first
 
 
 class Conditioner(NamedTuple):
