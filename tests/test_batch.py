@@ -8,6 +8,7 @@ import pytest
 from tests import toy
 from vaejax.batch import (
     AXIS,
+    Shared,
     batch_size,
     example_keys,
     global_batch,
@@ -68,6 +69,18 @@ def test_all_devices_share_the_key_of_the_first_example():
     np.testing.assert_array_equal(data(global_key(keys)), data(keys)[0])
     one = jax.random.key(3)
     assert global_key(one) is one
+
+
+def test_what_is_shared_has_no_rows_to_gather():
+    own = toy.bits(3, 2)
+
+    def gathered(share):
+        return global_batch({"x": share, "params": Shared({"own": own})})
+
+    whole = on_devices(gathered, jnp.arange(8.0).reshape(4, 2))
+    for device in range(4):
+        np.testing.assert_array_equal(whole["x"][device], jnp.arange(8.0))
+        np.testing.assert_array_equal(whole["params"].tree["own"][device], own)
 
 
 def test_a_gathered_batch_passes_gradients_to_the_device_that_owns_the_row():

@@ -127,7 +127,8 @@ def test_all_is_finite_however_far_the_point_and_the_parameters_are(name):
 @pytest.mark.parametrize("name", FLOWS)
 def test_at_zeros_it_is_the_identity_and_at_first_close_to_it(name):
     flow = FLOWS[name]
-    params = flow.init(jax.random.key(0), DIM, CONTEXT_DIM)
+    init = jax.jit(flow.init, static_argnums=(1, 2))
+    params = init(jax.random.key(0), DIM, CONTEXT_DIM)
     zeros = jax.tree.map(jnp.zeros_like, params)
     out, log_det, *_ = looker(name)(zeros, Z, CONTEXT)
     first, *_ = looker(name)(params, Z, CONTEXT)
@@ -290,7 +291,7 @@ def test_the_masked_autoregressive_flow_is_the_affine_map_of_its_network():
 
 def test_a_sylvester_flow_of_one_unit_is_planar():
     params = stirred(flows.sylvester(num_ortho=1), DIM)
-    v, r, inner, b = (params["bias"][k] for k in ("v", "r", "inner", "b"))
+    v, r, inner, b = (params["bias"][k] for k in ("v", "r", "inner", "b"))  # numpy
     top = np.sqrt(0.999)
     r, inner = top * np.tanh(r[0, 0]), top * np.tanh(inner[0, 0])
     reflection = np.eye(DIM) - 2 * np.outer(v, v) / (v @ v.T)
@@ -299,8 +300,8 @@ def test_a_sylvester_flow_of_one_unit_is_planar():
     offset = np.log(np.expm1(0.999))
     wu = np.log(np.expm1(0.999 + r * inner)) - offset
     planar = {"u": wu / inner * q, "w": inner * q, "b": b[0]}
-    got = flows.sylvester(num_ortho=1).forward(params, Z, None)
-    expected = FLOWS["planar"].forward({"bias": planar}, Z, None)
+    got = jax.jit(flows.sylvester(num_ortho=1).forward)(params, Z, None)
+    expected = jax.jit(FLOWS["planar"].forward)({"bias": planar}, Z, None)
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-4, atol=1e-5)
 
@@ -324,7 +325,8 @@ def test_a_spline_passes_its_knots_with_their_slopes_and_ends_in_the_identity():
     s, left, right = np.diff(y) / np.diff(x), slopes[:-1], slopes[1:]
     middle = y[:-1] + np.diff(y) * (s + left) / (2 * s + left + right)
     params = np.broadcast_to(raw, (num_bins, 11))
-    out, _ = spline.forward(params, ((x[1:] + x[:-1]) / 2).astype(np.float32))
+    centre = ((x[1:] + x[:-1]) / 2).astype(np.float32)
+    out, _ = jax.jit(spline.forward)(params, centre)
     np.testing.assert_allclose(out, middle, rtol=1e-4)
 
 

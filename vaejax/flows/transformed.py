@@ -1,5 +1,7 @@
 """A distribution pushed through a flow."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -16,13 +18,13 @@ class Transformed(Distribution):
     .. math:: \log q(z') = \log \text{base}(z) - \log|\det \partial z' / \partial z|
 
     Attributes:
-      base: batch shape `[*batch_shape]`, event shape `[D]`.
+      base: a distribution of batch shape `[*batch_shape]` and event shape `[D]`.
       params: of the flow, one set for all examples.
       flow: forward from the base.
       context: `[*batch_shape, C]`, or None.
     """
 
-    base: Distribution
+    base: Any
     params: Shared
     flow: Flow = struct.field(pytree_node=False)
     context: Context = None
@@ -57,3 +59,7 @@ class Transformed(Distribution):
             value = jnp.broadcast_to(value, (*lead, value.shape[-1]))
         z, log_det = self.flow.inverse(self.params.tree, value, self.context)
         return self.base.log_prob(z) + log_det
+
+    def tempered(self, temperature: float | jax.Array) -> "Transformed":
+        """The base's deviations from its mean times `temperature`, then the flow."""
+        return self.replace(base=self.base.tempered(temperature))
