@@ -95,10 +95,12 @@ def has_likelihood(run: Run, images: Images) -> bool:
       UserError: if they are outside its support.
     """
     name, split, scale = images
-    support = likelihood_support(run.model, split.image.shape[1:])
+    support, num = likelihood_support(run.model, split.image.shape[1:])
     binarize = run.settings["data"]["binarize"]
     try:
-        return vaejax.data.check_support(split, support, binarize, scale=scale)
+        return vaejax.data.check_support(
+            split, support, binarize, scale=scale, num_values=num
+        )
     except vaejax.data.DataError as error:
         raise UserError(f"{name}: {error}") from error
 

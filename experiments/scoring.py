@@ -77,8 +77,9 @@ def ready(run: dict[str, Any], image: np.ndarray, scale: float) -> jax.Array:
     return prepare_of(run)(key, image, scale=scale)
 
 
-def has_elbo(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
-    """Whether all densities of the ELBO exist, asked of shapes alone.
+@functools.cache
+def has_elbo(model: vaejax.Model, shape: tuple[int, ...]) -> bool:
+    """Whether all densities of the ELBO of one image of this shape exist.
 
     A deterministic auto-encoder has none of the code, MS-SSIM none of the image, a
     VampPrior of forward flows none of the prior.
@@ -89,20 +90,40 @@ def has_elbo(model: vaejax.Model, params: Any, x: jax.Array) -> bool:
         z, rates = posterior.sample_and_rates(key, prior, vaejax.rates.sampled)
         return model.decode(params, z).log_prob(x) - total_rate(rates)
 
-    return _exists(elbo, jax.random.key(0), params, x[:1])
+    return _exists(elbo, model, shape)
 
 
-def _exists(function: Callable[..., Any], *args: Any) -> bool:
-    """Whether a density does, which says so by a TypeError where it does not."""
+@functools.cache
+def has_log_prob(model: vaejax.Model, shape: tuple[int, ...]) -> bool:
+    """Whether p(x|z) of one image of this shape is a density."""
+
+    def log_prob(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        z = model.encode(params, x).sample(key)
+        return model.decode(params, z).log_prob(x)
+
+    return _exists(log_prob, model, shape)
+
+
+def _exists(
+    density: Callable[..., Any], model: vaejax.Model, shape: tuple[int, ...]
+) -> bool:
+    """Asks a density of shapes alone; it says so by a TypeError where it is none."""
+
+    def of_new_model(key: jax.Array, x: jax.Array) -> Any:
+        init_key, key = jax.random.split(key)
+        return density(key, model.init(init_key, x), x)
+
     try:
-        jax.eval_shape(function, *args)
+        jax.eval_shape(of_new_model, jax.random.key(0), jnp.zeros((1, *shape)))
     except TypeError:
         return False
     return True
 
 
-def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
-    """Which values the model's likelihood knows, asked of shapes alone."""
+def likelihood_support(
+    model: vaejax.Model, shape: tuple[int, ...]
+) -> tuple[str, int | None]:
+    """Which values the likelihood knows, and how many, asked of shapes alone."""
 
     def decoded(key: jax.Array, x: jax.Array) -> vaejax.Distribution:
         params = model.init(key, x)
@@ -110,7 +131,8 @@ def likelihood_support(model: vaejax.Model, shape: tuple[int, ...]) -> str:
         return model.decode(params, z)
 
     x = jnp.zeros((1, *shape))
-    return jax.eval_shape(decoded, jax.random.key(0), x).support
+    likelihood = jax.eval_shape(decoded, jax.random.key(0), x)
+    return likelihood.support, likelihood.num_values()
 
 
 def score(
@@ -143,7 +165,7 @@ def score(
         ("elbo", "log_likelihood", "standard_error", "monte_carlo_error", "rate")
     )
     scores["num_images"] = len(x)
-    if not has_elbo(model, params, x):
+    if not has_elbo(model, x.shape[1:]):
         values = distortions(key, model, params, x)
         return scores | {"distortion": mean(values), "standard_error": error(values)}
     values, terms = vaejax.evaluate.log_likelihood(key, model, params, x, num_particles)
@@ -167,12 +189,7 @@ def distortions(
     num_particles: int = 1,
 ) -> jax.Array:
     """The expected distortion of each image, `[N]`, whether or not it is a density."""
-
-    def log_prob(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
-        z = model.encode(params, x).sample(key)
-        return model.decode(params, z).log_prob(x)
-
-    exists = _exists(log_prob, key, params, x[:1])
+    exists = has_log_prob(model, x.shape[1:])
     measure = vaejax.evaluate.distortion if exists else _no_density
     return measure(key, model, params, x, num_particles)
 

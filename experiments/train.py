@@ -199,12 +199,12 @@ def _resolve(
     training["num_steps"] = arguments["num_epochs"] * epoch_steps
     optimizer = optimizers.build_optimizer(training)
     _try_out(recipe, optimizer, (arguments["batch_size"], *shape), outsiders(chosen))
-    support = likelihood_support(recipe.model, shape)
+    support, num = likelihood_support(recipe.model, shape)
     binarize = arguments["binarize"]
     if binarize == "auto":
         grey = images.train.image.dtype != np.bool_
         binarize = "dynamic" if support == "binary" and grey else "none"
-    is_likelihood = vaejax.data.check_support(images, support, binarize)
+    is_likelihood = vaejax.data.check_support(images, support, binarize, num_values=num)
     if not is_likelihood:
         say(
             "warning: these images are not binary, so their cross entropy under a "
@@ -295,10 +295,10 @@ def _try_out(
 
 def _first_images(settings: dict[str, Any], images: vaejax.data.Dataset) -> jax.Array:
     """Training images drawn by the seed, as the model sees them, to initialise from."""
-    key, noise_key = jax.random.split(root_keys(settings["training"]["seed"])[3])
-    rows = jax.random.permutation(key, len(images.train.image))[: folder.NUM_INIT]
-    prepare = prepare_of(settings)
-    return prepare(noise_key, images.train.image[np.asarray(rows)], scale=images.scale)
+    seed, image = settings["training"]["seed"], images.train.image
+    order = np.argsort(np.random.PCG64([seed, 1]).random_raw(len(image)))
+    x = image[order[: folder.NUM_INIT]]
+    return prepare_of(settings)(root_keys(seed)[3], x, scale=images.scale)
 
 
 def _compiled(
