@@ -10,16 +10,19 @@ slows both; the figure is the median over the rounds.
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.estimators import estimators
 from experiments.peers.product import SIZE
 from experiments.peers.turns import (
     Run,
@@ -44,7 +47,7 @@ TARGETS = {  # at least, but for those that begin with "max"
 
 
 def benchmark(
-    name: Literal["mlp"] = "mlp",
+    name: Literal["mlp", "estimators"] = "mlp",
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -52,17 +55,14 @@ def benchmark(
     num_pairs: int = 5,
     num_epochs: int = 1,
     peers: tuple[str, ...] = ("torch", "numpyro"),
+    num_draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Times training epochs of a 784-400-20 VAE against peers, on the CPU.
-
-    Batch 128, Adam with learning rate 1e-3, the negative ELBO with a Bernoulli
-    likelihood and the KL in closed form, ReLU; images binarised once beforehand, the
-    same for all. The cores are those this process may use (choose them with `taskset`),
-    and every contender has that many threads. Let nothing else run.
+    """Measures speed against peers (mlp) or the noise of gradients (estimators).
 
     Args:
-      name: which benchmark.
+      name: which benchmark: mlp times training epochs, estimators compares estimators
+        of the gradient of importance-weighted bounds.
       dataset: such as `fashion_mnist` or `idx:FOLDER`; its training images. Default:
         random grey images of 28 x 28.
       data_dir: folder of the idx files of a named data set.
@@ -71,10 +71,42 @@ def benchmark(
       num_epochs: epochs in one run. One more run of each, before the rounds, compiles.
       peers: whom to compare with, among `torch` and `numpyro`; one that is not
         installed is left out, and the table says so.
-      seed: of images, parameters and noise.
+      num_draws: of estimators: gradients drawn for every figure.
+      seed: of everything random.
 
     Returns:
       Every figure of the table, null where there is none.
+
+    Raises:
+      UserError: if a flag is of another benchmark, or as the benchmark says.
+    """
+    given = dict(locals())
+    run = BENCHMARKS[given.pop("name")]
+    takes = inspect.signature(run).parameters
+    for flag, parameter in inspect.signature(benchmark).parameters.items():
+        if flag in given.keys() - takes.keys() and given[flag] != parameter.default:
+            raise UserError(
+                f"--{flag.replace('_', '-')} is no flag of benchmark {name}."
+            )
+    return run(**{flag: given[flag] for flag in takes})
+
+
+def mlp(
+    *,
+    dataset: str | None,
+    data_dir: str | None,
+    num_images: int,
+    num_pairs: int,
+    num_epochs: int,
+    peers: tuple[str, ...],
+    seed: int,
+) -> dict[str, Any]:
+    """Times training epochs of a 784-400-20 VAE against peers, on the CPU.
+
+    Batch 128, Adam with learning rate 1e-3, the negative ELBO with a Bernoulli
+    likelihood and the KL in closed form, ReLU; images binarised once beforehand, the
+    same for all. The cores are those this process may use (choose them with `taskset`),
+    and every contender has that many threads. Let nothing else run.
 
     Raises:
       UserError: if a peer is unknown, a count is less than 1, or there are fewer
@@ -91,7 +123,7 @@ def benchmark(
     if len(grey) < BATCH:
         raise UserError(f"One batch needs {BATCH} images, got {len(grey)}.")
     result: dict[str, Any] = {
-        "benchmark": name,
+        "benchmark": "mlp",
         "dataset": source,
         "num_images": len(grey),
         "num_cores": num_cores(),
@@ -116,6 +148,12 @@ def benchmark(
     result |= {"targets": TARGETS, "met": met(result)}
     print(table(result))
     return result
+
+
+BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "mlp": mlp,
+    "estimators": estimators,
+}
 
 
 def save(folder: str, name: str, array: np.ndarray) -> Path:
