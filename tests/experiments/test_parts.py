@@ -4,13 +4,14 @@ import functools
 import inspect
 import json
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import cli, models, parts, scoring, workdir
+from experiments import cli, encode, models, parts, scoring, workdir
 from experiments.errors import UserError
 from vaejax import networks, objectives, posteriors, priors, schedules
 
@@ -356,3 +357,17 @@ def test_a_model_starts_from_the_images_it_is_given():
     assert (
         start.shape == workdir.start(settings)[1].params["prior"]["pseudo_inputs"].shape
     )
+
+
+def test_codes_of_a_posterior_without_a_scale_of_its_own_have_one():
+    recipe = recipe_of(posterior=posteriors.full_normal, latent_dim=2)
+    image = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    params = recipe.model.init(jax.random.key(0), image)
+    settings = {"training": {"seed": 0}, "data": {"binarize": "none"}}
+    run = workdir.Run(recipe.model, SimpleNamespace(params=params), settings)
+    mean, scale = encode.codes_of(run, image, 1.0)
+    posterior = recipe.model.encode(params, image)
+    np.testing.assert_allclose(mean, posterior.loc, rtol=1e-5, atol=1e-6)
+    exact = np.linalg.norm(posterior.scale_tril, axis=-1)
+    np.testing.assert_allclose(scale, exact, rtol=0.35)  # 7 errors of 1/20
+    np.testing.assert_allclose((scale / exact).mean(), 1, atol=0.03)  # 6 errors
