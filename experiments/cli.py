@@ -91,7 +91,7 @@ def run(function: Callable[..., Any], argv: list[str]) -> Any:
     roots = {name: word for name, word in words.items() if name in parts.AXES}
     chosen, typed = choose_parts(function, roots, typed)
     own = parts.flags(function)
-    allow = ()
+    allow: tuple[str, ...] = ()
     if own.pop(ALLOW, None):
         allow, typed = allowed(typed)
     program = " ".join(["python -m experiments", function.__name__, *words.values()])

@@ -98,7 +98,7 @@ def choose_parts(
       roots: the names of its positional arguments that are parts.
       typed: all flags.
     """
-    chosen = {(axis,): _named(axis, word) for axis, word in roots.items()}
+    chosen: Chosen = {(axis,): _named(axis, word) for axis, word in roots.items()}
     used: list[Flag] = []
     queue: list[tuple[Path, parts.Factory]] = [((), function)]
     queue += [(path, choice.factory) for path, choice in chosen.items()]

@@ -113,7 +113,8 @@ def fit(
         state, _ = checkpoints.restore(state, checkpoints.best_step())
     num_timed, seconds = notes["timed"]
     rate = num_timed / seconds if num_timed else None
-    return Outcome(state, notes, step, *spent(), rate, compile_seconds)
+    total, cpu = spent()
+    return Outcome(state, notes, step, total, cpu, rate, compile_seconds)
 
 
 def _end_of_epoch(

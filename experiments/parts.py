@@ -157,7 +157,7 @@ def outsiders(part: Part) -> list[str]:
 
 def fill(part: Part, values: dict[str, Any]) -> Part:
     """The part, and its parts, with arguments that are None given these values."""
-    filled = {}
+    filled: Part = {}
     for name, value in part.items():
         if isinstance(value, dict):
             filled[name] = fill(value, values)

@@ -45,6 +45,7 @@ ROWS = (
         "--objective iwae --num-particles 50 --prior vamp --prior.num-components 500",
     ),
 )
+NAMES = tuple(row.name for row in ROWS)
 SHARED = (  # flags of `table` that are those of `train`
     "data_dir",
     "latent_dim",
@@ -65,7 +66,7 @@ def table(
     validation: str,
     workdir: str = "runs/table",
     data_dir: str | None = None,
-    rows: tuple[str, ...] = tuple(row.name for row in ROWS),
+    rows: tuple[str, ...] = NAMES,
     hidden: tuple[int, ...] = (400,),
     latent_dim: int = 20,
     learning_rate: float = 1e-3,
@@ -108,9 +109,8 @@ def table(
     arguments = dict(locals())
     check_seed(seed)
     check_seed(seed + 1)
-    names = [row.name for row in ROWS]
-    if unknown := [name for name in rows if name not in names]:
-        raise UserError(f"--rows must be among {', '.join(names)}; got {unknown[0]}.")
+    if unknown := [name for name in rows if name not in NAMES]:
+        raise UserError(f"--rows must be among {', '.join(NAMES)}; got {unknown[0]}.")
     if min(num_images, num_particles) < 2:
         raise UserError("--num-images and --num-particles must be at least 2.")
     lines: list[dict[str, Any]] = []
@@ -176,7 +176,7 @@ def _scores(folder: Path, arguments: dict[str, Any]) -> dict[str, np.ndarray]:
     log_p, terms = vaejax.evaluate.log_likelihood(
         key, run.model, run.state.params, x, num_particles
     )
-    values = {
+    values: dict[str, Any] = {
         "log_likelihood": np.asarray(log_p),
         "elbo": np.asarray(terms["elbo"]),
         "monte_carlo_error": np.asarray(terms["monte_carlo_error"]),
