@@ -181,8 +181,8 @@ MUTATIONS = (
     Mutation(
         "the score of q left in STL",
         "objectives/particles.py",
-        "return _pathwise(*args, rate=path_derivative)",
-        "return _pathwise(*args)",
+        "functools.partial(_autodiff, rate=path_derivative)",
+        "functools.partial(_autodiff, rate=sampled)",
         "objectives/test_particles.py::test_at_the_true_posterior_every_draw_of_stl_"
         "and_dreg_is_zero",
     ),
@@ -338,6 +338,116 @@ MUTATIONS = (
         "return out.reshape(*out.shape[:-1], *event_shape)",
         "return jnp.swapaxes(out, 0, -1).reshape(*out.shape[:-1], *event_shape)",
         "test_networks.py::test_a_decoder_keeps_every_leading_axis",
+    ),
+    Mutation(
+        "others of the batch for all others of the data set",
+        "objectives/beta_tc.py",
+        "(num_examples - 1) / (num_examples * num_others)",
+        "1 / num_others",
+        "objectives/test_beta_tc.py::test_the_stratified_density_averages_exactly_to_"
+        "that_of_the_data_set",
+    ),
+    Mutation(
+        "an example's place on its device for that in the batch",
+        "objectives/beta_tc.py",
+        "local_rows(jnp.arange(num_batch))",
+        "jnp.arange(len(z))",
+        "test_parallel.py::test_every_row_trains_on_four_devices_with_the_losses_of_one"
+        "[beta tc, stratified-pmap]",
+    ),
+    Mutation(
+        "the marginals' product for the joint density",
+        "objectives/beta_tc.py",
+        "logsumexp(log_w + terms.sum(axis=-1), axis=1)",
+        "logsumexp(log_w[..., None] + terms, axis=1).sum(axis=-1)",
+        "objectives/test_beta_tc.py::test_the_total_correlation_of_a_normal_is_the_log_"
+        "determinant_of_its_correlation",
+    ),
+    Mutation(
+        "the covariance of the locs for that of the codes",
+        "objectives/dip.py",
+        " + jnp.diag(variance.mean(axis=0))",
+        "",
+        "objectives/test_dip.py::test_codes_whose_covariance_is_the_identity_cost_"
+        "nothing",
+    ),
+    Mutation(
+        "a discrepancy that counts each point and itself",
+        "mmd.py",
+        "jnp.where(jnp.eye(num, dtype=bool), 0, kernel(x, x) + kernel(y, y))",
+        "kernel(x, x) + kernel(y, y)",
+        "test_mmd.py::test_the_u_statistic_has_mean_0_under_equal_laws",
+    ),
+    Mutation(
+        "a discrepancy of every device's own codes",
+        "objectives/wae_mmd.py",
+        "discrepancy(*global_batch((z, draws)))",
+        "discrepancy(z, draws)",
+        "test_parallel.py::test_every_row_trains_on_four_devices_with_the_losses_of_one"
+        "[wae mmd-pmap]",
+    ),
+    Mutation(
+        "the whole weight on the discrepancy, and the rate's too",
+        "objectives/info_mmd.py",
+        "(alpha + scaling - 1) * distance",
+        "scaling * distance",
+        "objectives/test_info_mmd.py::test_alpha_0_and_scaling_1_is_the_elbo",
+    ),
+    Mutation(
+        "directions of every device's own",
+        "objectives/sliced_wasserstein.py",
+        "global_key(direction_key)",
+        "direction_key[0]",
+        "test_parallel.py::test_every_row_trains_on_four_devices_with_the_losses_of_one"
+        "[sliced wasserstein-pmap]",
+    ),
+    Mutation(
+        "projections that are not sorted",
+        "objectives/sliced_wasserstein.py",
+        "jnp.sort(directions @ y.T)",
+        "directions @ y.T",
+        "objectives/test_sliced_wasserstein.py::test_of_order_2_no_matching_of_the_"
+        "projections_costs_less",
+    ),
+    Mutation(
+        "the gradient of the sum of an image for its Jacobian",
+        "objectives/regularized.py",
+        "(z,), (signs,))",
+        "(z,), (jnp.ones_like(z),))",
+        "objectives/test_regularized.py::test_the_gradient_penalty_is_the_squared_norm_"
+        "of_the_jacobian_on_average",
+    ),
+    Mutation(
+        "a spectral norm without a gradient",
+        "objectives/regularized.py",
+        "@ matrix @ right",
+        "@ fixed @ right",
+        "objectives/test_regularized.py::test_the_gradient_of_the_spectral_norm_is_the_"
+        "outer_product_of_its_vectors",
+    ),
+    Mutation(
+        "weight decay of what is no weight",
+        "objectives/regularized.py",
+        'if {"network", "head"} &',
+        "if {None} |",
+        "objectives/test_regularized.py::test_parameters_that_are_no_weights_of_a_"
+        "network_are_not_counted",
+    ),
+    Mutation(
+        "the luminance at every scale",
+        "distributions/ms_ssim.py",
+        "places = luminance * contrast if last else contrast",
+        "places = luminance * contrast",
+        "distributions/test_ms_ssim.py::test_it_is_the_product_of_the_scales_of_scipys_"
+        "convolutions",
+    ),
+    Mutation(
+        "a power of a similarity below 0",
+        "distributions/ms_ssim.py",
+        "positive(mean) **",
+        "mean **",
+        "distributions/test_ms_ssim.py::test_flat_opposite_and_saturated_images_have_"
+        "finite_values_and_gradients",
     ),
 )
 
