@@ -25,21 +25,20 @@ from vaejax.distributions.bounded_scale import LOG_BOUND
 
 LATENT, BATCH, MOVED = 10, 32, 0.01
 PARTICLES = (1, 2, 4, 8, 16, 32, 64)  # in all: M K for the bounds that have two counts
+BOUNDS = 8  # at most, of miwae and piwae
 GROUPS = ("posterior", "prior", "likelihood")
-
-
-def split_in(num_bounds: int, total: int) -> dict[str, int]:
-    """At most `num_bounds` bounds of equally many particles."""
-    num_bounds = min(num_bounds, total)
-    return {"num_bounds": num_bounds, "num_particles": total // num_bounds}
 
 
 ESTIMATORS: dict[str, Callable[[int], Objective]] = {
     "pathwise": lambda total: objectives.iwae(num_particles=total),
     "stl": lambda total: objectives.iwae(num_particles=total, gradient="stl"),
     "dreg": lambda total: objectives.iwae(num_particles=total, gradient="dreg"),
-    "miwae": lambda total: objectives.miwae(**split_in(8, total)),
-    "piwae": lambda total: objectives.piwae(**split_in(8, total)),
+    "miwae": lambda total: objectives.miwae(
+        num_bounds=min(BOUNDS, total), num_particles=max(1, total // BOUNDS)
+    ),
+    "piwae": lambda total: objectives.piwae(
+        num_bounds=min(BOUNDS, total), num_particles=max(1, total // BOUNDS)
+    ),
     "ciwae": lambda total: objectives.ciwae(num_particles=total, beta=0.5),
 }
 

@@ -18,11 +18,6 @@ def test_the_distance_is_relative():
     assert estimators.distance(np.array([3.0, 8.0]), np.array([3.0, 4.0])) == 0.8
 
 
-def test_bounds_divide_the_particles():
-    assert estimators.split_in(8, 64) == {"num_bounds": 8, "num_particles": 8}
-    assert estimators.split_in(8, 4) == {"num_bounds": 4, "num_particles": 1}
-
-
 @pytest.mark.slow
 def test_particles_drown_pathwise_and_lift_dreg(monkeypatch, capsys):
     """Of the posterior; for the model's own parameters both rise (Tucker et al.)."""

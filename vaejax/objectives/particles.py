@@ -1,5 +1,6 @@
 """Bounds on log p(x) made of weighted particles, and estimators of their gradients."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -87,24 +88,20 @@ def weighted_particles(
 Terms = tuple[jax.Array, jax.Array, jax.Array]  # bound [B], distortion and rate [K, B]
 
 
-def _pathwise(
+def _autodiff(
     bound: Callable[[jax.Array], Bound],
     num_particles: int,
     key: Key,
     model: Model,
     params: Params,
     x: X,
-    rate: Rate = sampled,
+    rate: Rate,
 ) -> Terms:
     """Autodiff of the bound; a hierarchy's layers each have a rate."""
     posterior, prior = model.encode(params, x), model.prior(params)
     z, rates = posterior.sample_and_rates(key, prior, rate, (num_particles,))
     distortion, total = model.decode(params, z).distortion(x), total_rate(rates)
     return bound(-distortion - total).value, distortion, total
-
-
-def _stl(*args: Any) -> Terms:
-    return _pathwise(*args, rate=path_derivative)
 
 
 def _dreg(
@@ -145,7 +142,7 @@ def _scaled_jvp(primals: Any, tangents: Any) -> tuple[Z, Z]:
 
 
 ESTIMATORS: dict[str, Callable[..., Terms]] = {
-    "pathwise": _pathwise,
-    "stl": _stl,
+    "pathwise": functools.partial(_autodiff, rate=sampled),
+    "stl": functools.partial(_autodiff, rate=path_derivative),
     "dreg": _dreg,
 }
