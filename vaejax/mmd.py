@@ -27,7 +27,7 @@ def rbf(squared: jax.Array, width: float) -> jax.Array:
 
 
 def inverse_multiquadratic(squared: jax.Array, width: float) -> jax.Array:
-    """Its tails are heavier, so that far codes feel a gradient too."""
+    """The inverse multiquadratic, whose heavy tails pull on far codes too."""
     return width / (width + squared)
 
 

@@ -160,7 +160,7 @@ def test_the_size_of_the_data_set_leaves_the_weighted_gradient_alone():
 
 def test_the_total_correlation_of_a_normal_is_the_log_determinant_of_its_correlation():
     """The closed form, -1/2 log det R, of codes that are normal all together."""
-    num, scale = 1024, 0.5
+    num, scale = 512, 0.5
     cov = np.array([[1.0, 0.7, 0.1], [0.7, 1.5, -0.4], [0.1, -0.4, 0.8]])
     within = scale**2 * np.eye(3)
     points = scipy.stats.qmc.Sobol(3, seed=0).random(num)

@@ -24,8 +24,13 @@ def model_of(likelihood, posterior=posteriors.point_mass, latent_dim=LATENT):
     )
 
 
+PLAIN = reconstruction()
 MODEL, X = model_of(likelihoods.bernoulli), toy.bits()
 PARAMS = jax.jit(MODEL.init)(jax.random.key(0), X)
+KINDS = {
+    kind: regularized(kind=kind, code_weight=2.0, decoder_weight=3.0)
+    for kind in ("l2", "gradient_penalty", "spectral")
+}
 BIG = jax.tree.map(lambda leaf: 5 * leaf + 0.1, PARAMS)  # biases that are not 0
 
 
@@ -34,10 +39,10 @@ def run(objective, params, seed=0):
     return objective.loss(jax.random.split(jax.random.key(seed), 8), MODEL, params, X)
 
 
-@pytest.mark.parametrize("kind", ["l2", "gradient_penalty", "spectral"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_reconstruction_and_two_penalties(kind):
-    loss, terms = run(regularized(kind=kind, code_weight=2.0, decoder_weight=3.0), BIG)
-    plain, _ = run(reconstruction(), BIG)
+    loss, terms = run(KINDS[kind], BIG)
+    plain, _ = run(PLAIN, BIG)
     z = np.asarray(MODEL.encode(BIG, X).mean())
     np.testing.assert_allclose(terms["code"], 0.5 * (z**2).sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(terms["distortion"], plain, rtol=1e-6)
@@ -47,7 +52,7 @@ def test_it_is_the_reconstruction_and_two_penalties(kind):
 
 
 def test_l2_is_the_squared_norm_of_all_weights_of_the_decoder():
-    _, terms = run(regularized(kind="l2"), BIG)
+    _, terms = run(KINDS["l2"], BIG)
     leaves = jax.tree.leaves(BIG["likelihood"])
     expected = sum((np.asarray(leaf, np.float64) ** 2).sum() for leaf in leaves)
     np.testing.assert_allclose(terms["regularizer"], np.full(8, expected), rtol=1e-5)
@@ -98,7 +103,7 @@ def test_with_one_latent_the_gradient_penalty_is_exact_in_every_draw():
 
 
 def test_the_spectral_penalty_is_the_sum_of_numpys_squared_norms():
-    _, terms = run(regularized(kind="spectral"), BIG)
+    _, terms = run(KINDS["spectral"], BIG)
     network = BIG["likelihood"]["network"]["params"]["dense_0"]["kernel"]
     kernels = [network, BIG["likelihood"]["head"]["kernel"]]
     expected = sum(np.linalg.norm(kernel, 2) ** 2 for kernel in kernels)
