@@ -449,6 +449,52 @@ MUTATIONS = (
         "distributions/test_ms_ssim.py::test_flat_opposite_and_saturated_images_have_"
         "finite_values_and_gradients",
     ),
+    Mutation(
+        "a coordinate that sees itself",
+        "networks/made.py",
+        "degrees[-1][:, None] < outputs",
+        "degrees[-1][:, None] <= outputs",
+        "networks/test_made.py::test_each_coordinates_numbers_see_those_before_it_and_"
+        "all_of_the_context",
+    ),
+    Mutation(
+        "the sign of the log-determinant of a draw",
+        "flows/transformed.py",
+        "return z, log_q - log_det",
+        "return z, log_q + log_det",
+        "flows/test_transformed.py::test_the_density_of_a_draw_is_the_same_in_one_pass_"
+        "and_by_the_scan",
+    ),
+    Mutation(
+        "the sign of the log-determinant of an inverse",
+        "flows/transformed.py",
+        "return self.base.log_prob(z) + log_det",
+        "return self.base.log_prob(z) - log_det",
+        "flows/test_transformed.py::test_it_is_the_base_at_the_inverse_and_the_log_"
+        "determinant_of_the_inverse",
+    ),
+    Mutation(
+        "an inverse that forgets the order",
+        "flows/flow.py",
+        "return back(params, z[..., ::-1], context)",
+        "return back(params, z, context)",
+        "flows/test_flows.py::test_repeat_is_a_chain_with_the_order_reversed_between",
+    ),
+    Mutation(
+        "a planar flow without its constraint",
+        "flows/planar.py",
+        "slope = positive(wu)",
+        "slope = 1 + wu",
+        "flows/test_flows.py::test_maps_that_run_forward_only_are_invertible_whatever_"
+        "their_parameters[planar]",
+    ),
+    Mutation(
+        "parameters gathered as if they were examples",
+        "batch.py",
+        "is_leaf=lambda leaf: isinstance(leaf, Shared)",
+        "is_leaf=None",
+        "test_batch.py::test_what_is_shared_has_no_rows_to_gather",
+    ),
 )
 
 
