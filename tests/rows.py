@@ -37,6 +37,8 @@ from vaejax.rates import path_derivative, sampled
 
 BATCH, LATENT = 8, 2
 X = toy.bits(BATCH, 6)
+COUNTS = jax.random.randint(jax.random.key(5), (BATCH, 6), 0, 10).astype(float)
+LEVELS = jnp.floor(COUNTS / 2) / 4  # 5 of them
 
 
 class Row(NamedTuple):
@@ -94,6 +96,7 @@ SMALL = {"num_flows": 2, "context_dim": 3}  # flows in a posterior
 CLASSIFIER = networks.headed(networks.mlp(hidden=(4,)), 3)
 FOUR = {"num_particles": 2, "num_bounds": 2}
 normal = likelihoods.normal
+mixture = partial(likelihoods.discretized_logistic_mixture, num_levels=5)
 ROWS = {
     # Objectives.
     "elbo": row(elbo(beta=0.5)),
@@ -173,5 +176,34 @@ ROWS = {
     "normal, learned": row(likelihood=partial(normal, scale="learned")),
     "normal, per dimension": row(likelihood=partial(normal, scale="per_dimension")),
     "normal, optimal": row(likelihood=partial(normal, scale="optimal")),
+    "continuous bernoulli": row(likelihood=likelihoods.continuous_bernoulli, x=LEVELS),
+    "laplace": row(likelihood=partial(likelihoods.laplace, scale="learned"), x=COUNTS),
+    "student t": row(likelihood=likelihoods.student_t, x=COUNTS),
+    "discretized logistic": row(
+        likelihood=partial(likelihoods.discretized_logistic, num_levels=5), x=LEVELS
+    ),
+    "logistic mixture": row(likelihood=partial(mixture, num_components=2), x=LEVELS),
+    "coupled logistic mixture": row(
+        likelihood=partial(mixture, num_components=2, coupling=True),
+        x=LEVELS.reshape(8, 2, 1, 3),
+    ),
+    "categorical": row(
+        likelihood=partial(likelihoods.categorical, num_categories=5), x=LEVELS
+    ),
+    "tokens": row(
+        likelihood=partial(likelihoods.categorical, num_categories=10, levels=False),
+        x=COUNTS.astype(int),
+    ),
+    "beta-binomial": row(
+        likelihood=partial(likelihoods.beta_binomial, total_count=4), x=LEVELS
+    ),
+    "poisson": row(likelihood=likelihoods.poisson, x=COUNTS),
+    "negative binomial": row(likelihood=likelihoods.negative_binomial, x=COUNTS),
+    "zero-inflated negative binomial": row(
+        likelihood=partial(
+            likelihoods.zero_inflated_negative_binomial, concentration="decoded"
+        ),
+        x=COUNTS,
+    ),
     # Networks.
 }

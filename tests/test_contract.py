@@ -14,6 +14,10 @@ def test_one_finite_loss_an_example_and_a_gradient_for_every_parameter(
 ):
     params = model.init(jax.random.key(0), x)
     params |= {"objective": objective.init(jax.random.key(1), model, params, x)}
+    weak = [
+        p for p, leaf in jax.tree_util.tree_leaves_with_path(params) if leaf.weak_type
+    ]
+    assert not weak, f"{weak}: a step gives them a type, and is compiled again"
 
     def loss(params, seed):
         keys = jax.random.split(jax.random.key(seed), BATCH)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vaejax.data import DataError, Dataset, Split, check_support
+from vaejax.data.support import SUPPORTS
 
 BITS = np.array([[True, False]])
 GREY = np.array([[0, 128, 255]], np.uint8)
@@ -47,10 +48,62 @@ def test_values_as_they_are(name, image, scale, support, answer) -> None:
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "threshold"])
-@pytest.mark.parametrize("support", ["binary", "unit_interval", "counts", "real"])
+@pytest.mark.parametrize("support", SUPPORTS)
 def test_binarised_values_are_in_every_support(binarize, support) -> None:
     for image, scale in [(BITS, 1), (GREY, 255), (UNIT, 1)]:
-        assert check_support(Split(image, None), support, binarize, scale=scale)
+        split = Split(image, None)
+        assert check_support(split, support, binarize, scale=scale, num_values=16)
+
+
+DIGITS = np.array([[0, 7, 16]], np.uint8)
+
+
+# (image, scale, levels of the likelihood, what the error says to set)
+@pytest.mark.parametrize(
+    ("image", "scale", "num_levels", "remedy"),
+    [
+        (GREY, 255, 256, None),
+        (GREY, 255, 255, "num_levels to 256"),
+        (GREY, 255, 511, "num_levels to 256"),
+        (DIGITS, 16, 17, None),
+        (
+            DIGITS,
+            16,
+            256,
+            r"num_levels to 17 \(num_categories to 17, or total_count to 16",
+        ),
+        (DIGITS, 16, 33, "num_levels to 17"),  # of which it has every second
+        (BLACK_AND_WHITE, 255, 2, None),
+        (BITS, 1, 256, None),
+        (ZERO_ONE, 1, 256, None),
+        (UNIT, 1, 5, None),
+        (UNIT, 1, 256, "Save the images as integers"),
+        (np.float32([[0, 1, 2, 254]]) / np.float32(255), 1, 256, None),
+        (ABOVE, 1, 5, "Rescale"),
+    ],
+)
+def test_levels_are_those_of_the_data(image, scale, num_levels, remedy) -> None:
+    def check() -> bool:
+        split = Split(image, None)
+        return check_support(
+            split, "levels", "none", scale=scale, num_values=num_levels
+        )
+
+    if remedy is None:
+        assert check()
+    else:
+        with pytest.raises(DataError, match=remedy):
+            check()
+
+
+def test_counts_end_where_the_likelihood_ends() -> None:
+    counts = Split(COUNTS, None)
+    for num_values in (None, 8):
+        kwargs = {"scale": 1, "num_values": num_values}
+        assert check_support(counts, "counts", "none", **kwargs)
+    message = "0 to 6, got values up to 7. Set num_categories to 8"
+    with pytest.raises(DataError, match=message):
+        check_support(counts, "counts", "none", scale=1, num_values=7)
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "threshold"])

@@ -1,13 +1,13 @@
 """The beta-binomial distribution."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from vaejax.base import Distribution, Key, split
-from vaejax.distributions.noise import noise_of, sum_event
+from vaejax.distributions.noise import noise, sum_event
 from vaejax.distributions.stirling import deviance, gamma_remainder, remainder
 
 
@@ -38,17 +38,21 @@ class BetaBinomial(Distribution):
         return self.total_count + 1
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Draws counts, in the dtype of `a`; not differentiable."""
+        """Draws counts by Polya's urn, in the dtype of `a`; not differentiable.
 
-        def draw(
-            key: Key, shape: tuple[int, ...], a: jax.Array, b: jax.Array
-        ) -> jax.Array:
-            beta_key, binomial_key = split(key)
-            p = jax.random.beta(beta_key, a, b, shape, a.dtype)
-            n = float(self.total_count)
-            return jax.random.binomial(binomial_key, n, p, shape, a.dtype)
+        It holds a white and b black balls; each of n draws puts back one ball more of
+        its colour. Nothing is rejected.
+        """
+        shape = jnp.broadcast_shapes(jnp.shape(self.a), jnp.shape(self.b))
 
-        return noise_of(draw, key, sample_shape, (self.a, self.b), self.event_ndims)
+        def draw(i: Any, state: tuple[Key, jax.Array]) -> tuple[Key, jax.Array]:
+            key, own = split(state[0])
+            u = noise(jax.random.uniform, own, sample_shape, shape, self.event_ndims)
+            is_white = u * (self.a + self.b + i) < self.a + state[1]
+            return key, state[1] + is_white
+
+        first = draw(0, (key, jnp.zeros((), self.a.dtype)))  # also finds the shape
+        return jax.lax.fori_loop(1, self.total_count, draw, first)[1]
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         r"""Log mass in nats, `[..., *batch_shape]`; see `stirling`."""

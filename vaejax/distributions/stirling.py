@@ -10,28 +10,34 @@ References:
   Loader, 2000, Fast and accurate computation of binomial probabilities.
 """
 
+import functools
 import math
+import operator
 
 import jax
 import jax.numpy as jnp
 
 LARGE = 8.0  # from here on the series is exact to 1e-11
+STEPS = range(1, 9)  # the whole numbers up to it
 TINY = 1e-30  # in place of 0 where its logarithm is multiplied by 0
 
 
 def remainder(x: jax.Array) -> jax.Array:
     r""":math:`S(x) = \log \Gamma(x + 1) - x \log x + x` for x at least 0; S(0) = 0.
 
-    It grows as :math:`\frac12 \log 2 \pi x`, the rest of Stirling's series.
+    It grows as :math:`\frac12 \log 2 \pi x`, the start of Stirling's series. A small x
+    goes there by :math:`\Gamma(x + 9) = (x + 1) \cdots (x + 8)\, \Gamma(x + 1)`.
     """
     is_small = x < LARGE
-    small = jnp.where(is_small, jnp.maximum(x, TINY), LARGE)
-    large = jnp.where(is_small, LARGE, x)
-    direct = jax.lax.lgamma(small + 1) - small * jnp.log(small) + small
-    square = 1 / large**2
+    y = jnp.where(is_small, x + LARGE, x)
+    square = 1 / y**2
     tail = 1 / 12 + square * (-1 / 360 + square * (1 / 1260 - square / 1680))
-    series = 0.5 * jnp.log(2 * math.pi * large) + tail / large
-    return jnp.where(is_small, direct, series)
+    series = 0.5 * jnp.log(2 * math.pi * y) + tail / y
+    small = jnp.where(is_small, jnp.maximum(x, TINY), 1)
+    factors = [(small + i) / (small + LARGE) for i in STEPS]
+    back = small * jnp.log1p(LARGE / small) - LARGE
+    back = back - jnp.log(functools.reduce(operator.mul, factors))
+    return series + jnp.where(is_small, back, 0)
 
 
 def gamma_remainder(x: jax.Array) -> jax.Array:

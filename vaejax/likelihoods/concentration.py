@@ -37,7 +37,7 @@ def concentration_of(setting: Setting, event_shape: tuple[int, ...]) -> Concentr
     if setting == "per_dimension":
         return Concentration(
             0,
-            lambda: {"raw_concentration": jnp.full(event_shape, RAW_ONE)},
+            lambda: {"raw_concentration": jnp.full(event_shape, RAW_ONE, float)},
             lambda params, raw: positive(
                 params["raw_concentration"], MIN_CONCENTRATION
             ),

@@ -55,7 +55,7 @@ def normal(
             params[NAME] = {"variance": jnp.ones(())}
         elif isinstance(scale, str):
             shape = event_shape if scale == "per_dimension" else ()
-            params["raw_scale"] = jnp.full(shape, RAW_ONE)
+            params["raw_scale"] = jnp.full(shape, RAW_ONE, float)
         return params
 
     def make(params: Any, z: Any) -> Distribution:

@@ -44,6 +44,6 @@ def scale_of(setting: Setting, event_shape: tuple[int, ...]) -> Scale:
         return Scale(dict, lambda params: jnp.asarray(setting))
     shape = event_shape if setting == "per_dimension" else ()
     return Scale(
-        lambda: {"raw_scale": jnp.full(shape, RAW_ONE)},
+        lambda: {"raw_scale": jnp.full(shape, RAW_ONE, float)},
         lambda params: positive(params["raw_scale"], MIN_SCALE),
     )

@@ -65,7 +65,7 @@ def student_t(
     def init(key: Key, z: Any) -> Any:
         params = {"decoder": network.init(key, z)} | widths.init()
         if nu == "learned":
-            params["raw_degrees_of_freedom"] = jnp.full((), RAW_FIVE)
+            params["raw_degrees_of_freedom"] = jnp.full((), RAW_FIVE, float)
         return params
 
     def make(params: Any, z: Any) -> Distribution:
