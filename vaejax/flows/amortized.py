@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.base import Key, Params, split
-from vaejax.flows.flow import Context, Flow
+from vaejax.flows.flow import Context, Flow, Moved
 
 SMALL = 0.01  # the scale of what a context says at first
 
@@ -37,7 +37,7 @@ def amortized(
         }
         return {"bias": bias, "kernel": kernel}
 
-    def run(params: Params, z: jax.Array, context: Context) -> tuple:
+    def run(params: Params, z: jax.Array, context: Context) -> Moved:
         own = params["bias"]
         if context is not None:
             own = {

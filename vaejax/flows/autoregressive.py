@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Params
 from vaejax.flows.elementwise import Elementwise
-from vaejax.flows.flow import Context, Flow
+from vaejax.flows.flow import Context, Flow, Moved
 from vaejax.networks.made import made
 
 
@@ -25,7 +25,7 @@ def autoregressive(elementwise: Elementwise, hidden: int | Sequence[int]) -> Flo
     """
     network = made(elementwise.num_params, hidden=hidden)
 
-    def forward(params: Params, z: jax.Array, context: Context) -> tuple:
+    def forward(params: Params, z: jax.Array, context: Context) -> Moved:
         def step(i: jax.Array, new: jax.Array) -> jax.Array:
             out, _ = elementwise.forward(network.apply(params, new, context), z)
             return jnp.where(jnp.arange(z.shape[-1]) == i, out, new)
@@ -34,7 +34,7 @@ def autoregressive(elementwise: Elementwise, hidden: int | Sequence[int]) -> Flo
         _, log_slopes = elementwise.forward(network.apply(params, new, context), z)
         return new, log_slopes.sum(axis=-1)
 
-    def inverse(params: Params, z: jax.Array, context: Context) -> tuple:
+    def inverse(params: Params, z: jax.Array, context: Context) -> Moved:
         z, log_slopes = elementwise.inverse(network.apply(params, z, context), z)
         return z, log_slopes.sum(axis=-1)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Key, Params
 from vaejax.flows.elementwise import ElementMap, Elementwise
-from vaejax.flows.flow import Context, Flow, Map
+from vaejax.flows.flow import Context, Flow, Map, Moved
 from vaejax.networks.made import apply_layers, init_layers, widths
 
 
@@ -35,7 +35,7 @@ def coupling(elementwise: Elementwise, hidden: int | Sequence[int]) -> Flow:
         return init_layers(key, (dim // 2, *hidden, num_outputs), context_dim)
 
     def through(element: ElementMap) -> Map:
-        def run(params: Params, z: jax.Array, context: Context) -> tuple:
+        def run(params: Params, z: jax.Array, context: Context) -> Moved:
             a, b = jnp.split(z, [z.shape[-1] // 2], axis=-1)
             numbers = apply_layers(params, a, context)
             numbers = numbers.reshape(*numbers.shape[:-1], b.shape[-1], -1)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from vaejax.base import Key, Params, split
 
 Context = jax.Array | None  # `[..., C]`, broadcasts against z
-Map = Callable[[Params, jax.Array, Context], tuple[jax.Array, jax.Array]]
+Moved = tuple[jax.Array, jax.Array]  # z where it arrives, and log |det|
+Map = Callable[[Params, jax.Array, Context], Moved]
 
 
 class Flow(NamedTuple):
@@ -47,12 +49,12 @@ def chain(flows: Sequence[Flow]) -> Flow:
         return {f"flow_{i}": part for i, part in enumerate(parts)}
 
     def through(maps: dict[int, Map]) -> Map:
-        def run(params: Params, z: jax.Array, context: Context) -> tuple:
-            log_dets = []
+        def run(params: Params, z: jax.Array, context: Context) -> Moved:
+            total = jnp.zeros(z.shape[:-1], z.dtype)
             for i, one in maps.items():
                 z, log_det = one(params[f"flow_{i}"], z, context)
-                log_dets.append(log_det)
-            return z, sum(log_dets)
+                total = total + log_det
+            return z, total
 
         return run
 
@@ -86,8 +88,8 @@ def repeat(flow: Flow, num: int) -> Flow:
     def upright(z: jax.Array) -> jax.Array:
         return z[..., ::-1] if num % 2 else z
 
-    def forward(params: Params, z: jax.Array, context: Context) -> tuple:
-        def step(z: jax.Array, params: Params) -> tuple:
+    def forward(params: Params, z: jax.Array, context: Context) -> Moved:
+        def step(z: jax.Array, params: Params) -> Moved:
             z, log_det = flow.forward(params, z, context)
             return z[..., ::-1], log_det
 
@@ -98,8 +100,8 @@ def repeat(flow: Flow, num: int) -> Flow:
         return Flow(init, forward, None)
     back = flow.inverse
 
-    def inverse(params: Params, z: jax.Array, context: Context) -> tuple:
-        def step(z: jax.Array, params: Params) -> tuple:
+    def inverse(params: Params, z: jax.Array, context: Context) -> Moved:
+        def step(z: jax.Array, params: Params) -> Moved:
             return back(params, z[..., ::-1], context)
 
         z, log_dets = jax.lax.scan(step, upright(z), params, length=num, reverse=True)

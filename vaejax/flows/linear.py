@@ -6,7 +6,7 @@ from jax.scipy.linalg import solve_triangular
 
 from vaejax.base import Key, Params, split
 from vaejax.flows.elementwise import LOG_BOUND, soft_bound
-from vaejax.flows.flow import Context, Flow
+from vaejax.flows.flow import Context, Flow, Moved
 
 SMALL = 0.01  # how far from the identity it starts
 
@@ -24,7 +24,7 @@ def linear() -> Flow:
       A `Flow`.
 
     References:
-      Kingma and Dhariwal, 2018, https://arxiv.org/abs/1807.03039, section 3.2.
+      Kingma and Dhariwal, 2018, https://arxiv.org/abs/1807.03039.
     """
 
     def init(key: Key, dim: int, context_dim: int) -> Params:
@@ -49,12 +49,12 @@ def linear() -> Flow:
             shift = shift + context @ params["context"]
         return lower, upper, alpha, shift
 
-    def forward(params: Params, z: jax.Array, context: Context) -> tuple:
+    def forward(params: Params, z: jax.Array, context: Context) -> Moved:
         lower, upper, alpha, shift = read(params, context)
         z = z @ upper.T @ lower.T + shift
         return z, jnp.broadcast_to(alpha.sum(), z.shape[:-1])
 
-    def inverse(params: Params, z: jax.Array, context: Context) -> tuple:
+    def inverse(params: Params, z: jax.Array, context: Context) -> Moved:
         lower, upper, alpha, shift = read(params, context)
         columns = (z - shift).reshape(-1, z.shape[-1]).T  # [D, N]
         columns = solve_triangular(lower, columns, lower=True, unit_diagonal=True)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vaejax.base import Params, nothing
-from vaejax.flows.flow import Context, Flow
+from vaejax.flows.flow import Context, Flow, Moved
 
 
 def permutation(*, seed: int | None = None) -> Flow:
@@ -23,10 +23,10 @@ def permutation(*, seed: int | None = None) -> Flow:
             return np.arange(dim)[::-1]
         return np.random.default_rng(seed).permutation(dim)
 
-    def forward(params: Params, z: jax.Array, context: Context) -> tuple:
+    def forward(params: Params, z: jax.Array, context: Context) -> Moved:
         return z[..., order(z.shape[-1])], jnp.zeros(z.shape[:-1], z.dtype)
 
-    def inverse(params: Params, z: jax.Array, context: Context) -> tuple:
+    def inverse(params: Params, z: jax.Array, context: Context) -> Moved:
         back = np.argsort(order(z.shape[-1]))
         return z[..., back], jnp.zeros(z.shape[:-1], z.dtype)
 

@@ -26,7 +26,7 @@ def radial() -> Flow:
       A `Flow` without `inverse`.
 
     References:
-      Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770, appendix A.2.
+      Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770.
     """
 
     def initial(key: Key, dim: int) -> Params:

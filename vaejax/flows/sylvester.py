@@ -56,7 +56,7 @@ def sylvester(*, num_ortho: int = 8) -> Flow:
         v, r, inner = params["v"], params["r"], params["inner"]
         num = v.shape[-2]
         short = (v**2).sum(-1, keepdims=True) < 1e-12  # too short to be divided by
-        v = jnp.where(short, jnp.eye(*v.shape[-2:], dtype=v.dtype), v)
+        v = jnp.where(short, jnp.eye(num, v.shape[-1], dtype=v.dtype), v)
         v = v * jax.lax.rsqrt((v**2).sum(-1, keepdims=True))
         for i in range(num):  # z in the coordinates of Q
             z = _reflect(v[..., i, :], z)

@@ -25,7 +25,7 @@ class Conditioner(NamedTuple):
     apply: Callable[[Params, jax.Array, jax.Array | None], jax.Array]  # [..., D', P]
 
 
-def made(num_params: int, *, hidden: Sequence[int] = (64,)) -> Conditioner:
+def made(num_params: int, *, hidden: int | Sequence[int] = (64,)) -> Conditioner:
     r"""P numbers for each coordinate i, of the coordinates before it and the context.
 
     A hidden unit of degree m sees the coordinates :math:`z_1 \dots z_m` and all of the
@@ -46,16 +46,16 @@ def made(num_params: int, *, hidden: Sequence[int] = (64,)) -> Conditioner:
     References:
       Germain et al., 2015, https://arxiv.org/abs/1502.03509.
     """
-    hidden = widths(hidden)
+    sizes = widths(hidden)
     if num_params < 1:
         raise ValueError(f"num_params must be at least 1, got {num_params}.")
 
     def init(key: Key, dim: int, context_dim: int) -> Params:
-        return init_layers(key, (dim, *hidden, dim * num_params), context_dim)
+        return init_layers(key, (dim, *sizes, dim * num_params), context_dim)
 
     def apply(params: Params, z: jax.Array, context: jax.Array | None) -> jax.Array:
         dim = z.shape[-1]
-        masks = made_masks(dim, hidden, num_params, lowest=int(context is None))
+        masks = made_masks(dim, sizes, num_params, lowest=int(context is None))
         out = apply_layers(params, z, context, masks)
         return out.reshape(*out.shape[:-1], dim, num_params)
 

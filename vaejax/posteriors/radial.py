@@ -22,7 +22,7 @@ def radial(
       A `Family` of `Transformed` (see `flow`); use `rate=sampled`.
 
     References:
-      Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770, appendix A.2.
+      Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770.
     """
     return flow(
         encoder,
