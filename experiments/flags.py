@@ -186,7 +186,7 @@ def parse(
     lines = (inspect.getdoc(function) or "").splitlines()[:1]
     lines += menu(chosen, parts.positional(function))
     if ALLOW in inspect.signature(function).parameters:
-        lines.append("Flags of parts as package.module:name are repeated from train.")
+        lines.append("--PART package.module:name: repeated, where train was given one")
     values = tyro.cli(
         dictionary(function, fields),
         args=spread(typed, chosen, set(own)),

@@ -540,6 +540,7 @@ def test_a_limit_of_time_ends_a_run_within_an_epoch_and_scores_it(
     assert train(capsys, images, tmp_path, *flags)[1] == result
 
 
+@pytest.mark.slow
 def test_what_comes_of_parts_that_know_the_data(capsys, images, tmp_path):
     flags = ("--objective", "beta_tc", "--prior", "vamp", "--num-components", 4)
     flags += ("--num-epochs", 1, "--optimizer", "sgd", "--learning-rate", 1e-12)
@@ -551,3 +552,25 @@ def test_what_comes_of_parts_that_know_the_data(capsys, images, tmp_path):
     start = np.asarray(run.state.params["prior"]["pseudo_inputs"])
     nearest = np.abs(start[:, None] - data).max(axis=(2, 3)).min(axis=1)
     assert nearest.max() < 0.05  # of some image, in each of its pixels
+
+
+@pytest.mark.slow
+def test_the_line_of_the_issue_trains_is_scored_and_sampled(capsys, tmp_path):
+    code, result, err = call(
+        capsys, "train", "vae", "--objective", "iwae", "--num-particles", 3,
+        "--prior", "vamp", "--num-components", 20, "--posterior", "iaf",
+        "--likelihood", "discretized_logistic", "--num-levels", 17,
+        "--network", "conv", "--latent-dim", 3, "--num-epochs", 1,
+        "--dataset", "digits", "--workdir", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0, err
+    assert np.isfinite(result["elbo"])
+    scores = call(
+        capsys, "evaluate", "--workdir", tmp_path / "run", "--num-particles", 10
+    )[1]
+    assert scores["log_likelihood"] > scores["elbo"]
+    for verb in ("sample", "reconstruct", "traverse", "encode"):
+        out = tmp_path / f"{verb}.npz"
+        assert call(capsys, verb, "--workdir", tmp_path / "run", "--out", out)[0] == 0
+        for array in np.load(out).values():
+            assert np.isfinite(array).all()

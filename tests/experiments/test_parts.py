@@ -15,8 +15,6 @@ from experiments import cli, encode, models, parts, scoring, workdir
 from experiments.errors import UserError
 from vaejax import networks, objectives, posteriors, priors, schedules
 
-DATA = {"linear": ("--num-warmup-steps", 10), "cyclical": ("--num-cycle-steps", 10)}
-
 
 def verb(model, *, seed: int = 0, likelihood: str = "none"):
     """Gives its part back.
@@ -196,6 +194,36 @@ def test_the_size_of_the_data_is_filled_in_where_it_is_not_given():
     assert parts.fill(part, {"num_examples": 7})["objective"]["num_examples"] == 7
     part = resolve("--objective", "beta_tc", "--num-examples", 3)
     assert parts.fill(part, {"num_examples": 7})["objective"]["num_examples"] == 3
+
+
+NEEDS = {  # what a part must be given, or given beside it
+    "linear": ("--num-warmup-steps", 10),
+    "cyclical": ("--num-cycle-steps", 10),
+    "beta_binomial": ("--total-count", 16),
+    "categorical": ("--num-categories", 17),
+    "discretized_logistic": ("--num-levels", 17),
+    "discretized_logistic_mixture": ("--num-levels", 17),
+    "point_mass": ("--objective", "reconstruction"),
+    "ms_ssim": ("--window", 5),
+}
+CHOICES = [
+    (axis, name)
+    for axis in ("posterior", "prior", "likelihood", "objective", "network", "schedule")
+    for name in parts.choices(axis)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("axis", "name"), CHOICES)
+def test_every_part_takes_a_step_of_shapes(axis, name, monkeypatch):
+    def claim(path, settings):
+        assert settings["model"][axis]["name"] == name
+        raise InterruptedError
+
+    monkeypatch.setattr(workdir, "claim", claim)
+    argv = ["vae", f"--{axis}", name, "--workdir", "nowhere", *NEEDS.get(name, ())]
+    with pytest.raises(InterruptedError):
+        cli.run(cli.verb("train"), [*map(str, argv)])
 
 
 # Parts from outside the library.
