@@ -28,6 +28,7 @@ def autoregressive(elementwise: Elementwise, hidden: int | Sequence[int]) -> Flo
     def forward(params: Params, z: jax.Array, context: Context) -> Moved:
         def step(i: jax.Array, new: jax.Array) -> jax.Array:
             out, _ = elementwise.forward(network.apply(params, new, context), z)
+            # What is not found yet stays 0: it might overflow, and 0 * inf is NaN.
             return jnp.where(jnp.arange(z.shape[-1]) == i, out, new)
 
         new = jax.lax.fori_loop(0, z.shape[-1], step, jnp.zeros_like(z))
