@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 import vaejax
 from experiments import optimizer as optimizers
 from experiments import workdir as folder
+from experiments.errors import UserError
 from experiments.loop import Plan, fit, json_lines, say, tensorboard
 from experiments.models import Recipe
 from experiments.parts import Part, outsiders
@@ -25,6 +26,8 @@ from experiments.scoring import (
     root_keys,
     score,
 )
+
+PARTS = ("posterior", "prior", "likelihood")  # of a model's parameters
 
 
 def train(
@@ -48,6 +51,7 @@ def train(
     max_cpu_seconds: float | None = None,
     parallel: Literal["none", "pmap", "jit"] = "none",
     save_seconds: float = 20.0,
+    start_from: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Trains a model, and continues a run that was stopped.
@@ -80,6 +84,8 @@ def train(
       parallel: none, or pmap or jit over all devices; JAX_NUM_CPU_DEVICES=4 simulates
         four.
       save_seconds: time between checkpoints.
+      start_from: folder of a run whose posterior, prior and likelihood this one starts
+        with, such as a VAE to go on with under another objective.
       seed: of everything random.
     """
     arguments = dict(locals())
@@ -92,6 +98,11 @@ def train(
         seed=seed,
     )
     settings, recipe, is_likelihood = resolve(arguments, images)
+    source = None
+    if start_from is not None:
+        source = folder.load(start_from, allow=outsiders(model)).state.params
+        sha256 = vaejax.checkpoint.params_sha256(source)
+        settings["training"]["start_from"] = sha256
     path = Path(workdir)
     finished = folder.claim(path, settings)
     if finished is not None:
@@ -104,6 +115,8 @@ def train(
     )
     x = _first_images(settings, images)
     _, state = folder.start(settings, x, allow=outsiders(model))
+    if source is not None:
+        state = state._replace(params=_exchanged(state.params, source))
     epoch, data = _compiled(settings, recipe, images, parallel)
     validate = _validation(settings, recipe, images, is_likelihood)
     best = "score" if len(images.validation.image) else None
@@ -131,6 +144,27 @@ def train(
     }
     folder.write_json(path / folder.RESULT, result)
     return result
+
+
+def _exchanged(params: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a model in exchange for those of a model of the same parts.
+
+    Raises:
+      UserError: if the parts have other parameters; the message names the first.
+    """
+    for name in PARTS:
+        shapes = [
+            {
+                jax.tree_util.keystr(path): jnp.shape(leaf)
+                for path, leaf in jax.tree_util.tree_leaves_with_path(tree[name])
+            }
+            for tree in (params, source)
+        ]
+        if lines := folder.differences(*shapes[::-1], name):
+            raise UserError(
+                f"--start-from: the {name} of that run has other parameters: {lines[0]}"
+            )
+    return params | {name: source[name] for name in PARTS}
 
 
 def _validation(
