@@ -191,7 +191,7 @@ ROWS = {
         likelihood=partial(likelihoods.categorical, num_categories=5), x=LEVELS
     ),
     "tokens": row(
-        likelihood=partial(likelihoods.categorical, num_categories=10, levels=False),
+        likelihood=partial(likelihoods.categorical, num_categories=10, tokens=True),
         x=COUNTS.astype(int),
     ),
     "beta-binomial": row(

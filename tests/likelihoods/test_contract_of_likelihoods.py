@@ -122,7 +122,7 @@ ROWS = {
     ),
     "categorical": Row(partial(names.categorical, num_categories=40), softmax_masses),
     "tokens": Row(
-        partial(names.categorical, num_categories=7, levels=False),
+        partial(names.categorical, num_categories=7, tokens=True),
         lambda r: SimpleNamespace(
             logpmf=lambda x: softmax_masses(r).logpmf(x / (r.shape[-1] - 1))
         ),

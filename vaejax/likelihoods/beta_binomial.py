@@ -15,7 +15,7 @@ def beta_binomial(
     event_shape: tuple[int, ...],
     *,
     total_count: int = 255,
-    levels: bool = True,
+    counts: bool = False,
 ) -> Family:
     r"""p(x|z): successes in n trials, whose probability is drawn from a beta.
 
@@ -30,7 +30,7 @@ def beta_binomial(
       decoder: a flax.linen module or a pair `(init, apply)`, z `[N, D]` to features.
       event_shape: the shape of one x.
       total_count: n, at least 1: the largest integer that is stored, 255 for bytes.
-      levels: whether values are k / n, k = 0, ..., n; if not, they are k.
+      counts: whether values are the k themselves, and not levels k / n.
 
     Returns:
       A `Family` of `Levels` or `BetaBinomial` whose batch shape is the leading axes of
@@ -49,7 +49,7 @@ def beta_binomial(
 
     def make(params: Any, z: Any) -> Distribution:
         raw = positive(network.apply(params, z), MIN_COUNT)  # [..., *event_shape, 2]
-        counts = BetaBinomial(raw[..., 0], raw[..., 1], total_count, event_ndims)
-        return Levels(counts, total_count + 1, event_ndims) if levels else counts
+        numbers = BetaBinomial(raw[..., 0], raw[..., 1], total_count, event_ndims)
+        return numbers if counts else Levels(numbers, total_count + 1, event_ndims)
 
     return Family(network.init, make)

@@ -12,7 +12,7 @@ def categorical(
     event_shape: tuple[int, ...],
     *,
     num_categories: int = 256,
-    levels: bool = True,
+    tokens: bool = False,
 ) -> Family:
     r"""p(x|z): every element of x is one of K values, with probability softmax(r)_k.
 
@@ -24,7 +24,7 @@ def categorical(
       event_shape: the shape of one x: of an image, or `(T,)` for T tokens.
       num_categories: K, at least 2: 256 for the levels of bytes, or the size of the
         vocabulary.
-      levels: whether values are k / (K - 1), k = 0, ..., K - 1; if not, they are k.
+      tokens: whether values are the k themselves, and not levels k / (K - 1).
 
     Returns:
       A `Family` of `Levels` or `Categorical` whose batch shape is the leading axes of
@@ -43,6 +43,6 @@ def categorical(
 
     def make(params: Any, z: Any) -> Distribution:
         numbers = Categorical(network.apply(params, z), event_ndims)
-        return Levels(numbers, num_categories, event_ndims) if levels else numbers
+        return numbers if tokens else Levels(numbers, num_categories, event_ndims)
 
     return Family(network.init, make)
