@@ -388,7 +388,15 @@ def test_a_model_starts_from_the_images_it_is_given():
 
 
 def test_codes_of_a_posterior_without_a_scale_of_its_own_have_one():
-    recipe = recipe_of(posterior=posteriors.full_normal, latent_dim=2)
+    def narrow(encoder, latent_dim):
+        family = posteriors.full_normal(encoder, latent_dim)
+
+        def make(params, x):
+            return family.make(params, x).tempered(0.1)
+
+        return family._replace(make=make)
+
+    recipe = recipe_of(posterior=narrow, latent_dim=2)
     image = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     params = recipe.model.init(jax.random.key(0), image)
     settings = {"training": {"seed": 0}, "data": {"binarize": "none"}}
