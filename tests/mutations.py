@@ -87,9 +87,9 @@ MUTATIONS = (
     ),
     Mutation(
         "no softplus of large logits",
-        "distributions/bernoulli.py",
-        "softplus = jnp.maximum(logits, 0) + small",
-        "softplus = small",
+        "distributions/softplus.py",
+        "jnp.maximum(x, 0) + jnp.log1p(",
+        "jnp.log1p(",
         "distributions/test_bernoulli.py::test_the_probabilities_of_all_values_sum_"
         "to_1",
     ),
@@ -494,6 +494,69 @@ MUTATIONS = (
         "is_leaf=lambda leaf: isinstance(leaf, Shared)",
         "is_leaf=None",
         "test_batch.py::test_what_is_shared_has_no_rows_to_gather",
+    ),
+    Mutation(
+        "the ends of the levels closed",
+        "distributions/discretized_logistic.py",
+        "jnp.where(level <= 0, below_a, jnp.where(level >= last, above_b, inner))",
+        "inner",
+        "likelihoods/test_contract_of_likelihoods.py::test_it_sums_to_1_and_mean_and_"
+        "mode_are_those_of_the_sum[float64-discretized logistic]",
+    ),
+    Mutation(
+        "a continuous Bernoulli without its normaliser",
+        "distributions/continuous_bernoulli.py",
+        "self.logits * (value - 0.5) - log_sinh",
+        "self.logits * (value - 0.5)",
+        "likelihoods/test_contract_of_likelihoods.py::test_it_sums_to_1_and_mean_and_"
+        "mode_are_those_of_the_sum[float32-continuous bernoulli]",
+    ),
+    Mutation(
+        "the variance for the scale of a Laplace",
+        "distributions/laplace.py",
+        "self.loc) / self.scale - jnp.log",
+        "self.loc) / self.scale**2 - jnp.log",
+        "likelihoods/test_contract_of_likelihoods.py::test_it_sums_to_1_and_mean_and_"
+        "mode_are_those_of_the_sum[float32-laplace]",
+    ),
+    Mutation(
+        "the dispersion for its inverse",
+        "distributions/negative_binomial.py",
+        "share = total / (theta + mu)",
+        "share = total / (1 / theta + mu)",
+        "likelihoods/test_contract_of_likelihoods.py::test_it_sums_to_1_and_mean_and_"
+        "mode_are_those_of_the_sum[float64-negative binomial]",
+    ),
+    Mutation(
+        "a lost count that is no count of 0",
+        "distributions/zero_inflated_negative_binomial.py",
+        "jnp.logaddexp(log_drop, kept)",
+        "log_drop",
+        "likelihoods/test_contract_of_likelihoods.py::test_it_sums_to_1_and_mean_and_"
+        "mode_are_those_of_the_sum[float64-zero-inflated]",
+    ),
+    Mutation(
+        "colours coupled from black, not from grey",
+        "distributions/coupled_logistic_mixture.py",
+        "* (x - 0.5)",
+        "* x",
+        "distributions/test_coupled_logistic_mixture.py::test_log_prob_is_that_of_pixel_"
+        "cnn_and_all_colours_sum_to_1",
+    ),
+    Mutation(
+        "an urn without the ball put back",
+        "distributions/beta_binomial.py",
+        "(self.a + self.b + i) < self.a + state[1]",
+        "(self.a + self.b) < self.a",
+        "likelihoods/test_contract_of_likelihoods.py::test_draws_are_in_the_support_and_"
+        "have_its_mean_and_variance[beta-binomial]",
+    ),
+    Mutation(
+        "a wrong number of levels accepted",
+        "data/support.py",
+        "num_levels == own + 1 or is_binary(x, scale)",
+        "True",
+        "data/test_support.py::test_levels_are_those_of_the_data",
     ),
 )
 

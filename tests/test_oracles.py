@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import vaejax
-from vaejax import likelihoods, networks, objectives, posteriors, priors
+from vaejax import (
+    distributions,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
 from vaejax.distributions import Bernoulli, Normal, kl_divergence
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
@@ -63,20 +70,18 @@ def test_the_elbo_and_its_gradient_are_those_of_pytorch():
 
 
 def test_densities_and_divergences_are_those_of_numpyro():
-    distributions = pytest.importorskip("numpyro.distributions")
+    peer = pytest.importorskip("numpyro.distributions")
     rng = np.random.default_rng(2)
     loc, other = rng.normal(size=(2, 5, 3)).astype(np.float32)
     scale, wide = rng.uniform(0.1, 3, size=(2, 5, 3)).astype(np.float32)
     value = rng.normal(size=(5, 3)).astype(np.float32)
-    theirs = distributions.Normal(loc, scale).to_event(1)
+    theirs = peer.Normal(loc, scale).to_event(1)
     q, p = Normal(loc, scale), Normal(other, wide)
     np.testing.assert_allclose(q.log_prob(value), theirs.log_prob(value), rtol=1e-5)
-    their_kl = distributions.kl.kl_divergence(
-        theirs, distributions.Normal(other, wide).to_event(1)
-    )
+    their_kl = peer.kl.kl_divergence(theirs, peer.Normal(other, wide).to_event(1))
     np.testing.assert_allclose(kl_divergence(q, p), their_kl, rtol=1e-4, atol=1e-6)
     flips = jnp.asarray(value > 0, jnp.float32)
-    their_flips = distributions.Bernoulli(logits=loc).to_event(1)
+    their_flips = peer.Bernoulli(logits=loc).to_event(1)
     np.testing.assert_allclose(
         Bernoulli(loc).log_prob(flips), their_flips.log_prob(flips), rtol=1e-5
     )
@@ -114,3 +119,69 @@ def test_the_importance_weighted_bound_is_that_of_numpyro():
     error = 6 * float(metrics["monte_carlo_error"][0]) * 2**0.5
     np.testing.assert_allclose(-theirs, ours[0], atol=error)
     assert error < 0.1
+
+
+RNG = np.random.default_rng(3)
+LOC = RNG.normal(size=(5, 3)).astype(np.float32)
+SCALE = RNG.uniform(0.1, 3, size=(5, 3)).astype(np.float32)
+REAL = RNG.normal(size=(5, 3)).astype(np.float32) * 3
+COUNTS = RNG.integers(0, 17, size=(5, 3)).astype(np.float32)
+LOGITS = RNG.normal(size=(5, 3, 17)).astype(np.float32)
+RATE = 9 * SCALE
+PAIRS = {  # ours, theirs of `numpyro.distributions`, and a value
+    "laplace": (
+        distributions.Laplace(LOC, SCALE),
+        lambda peer: peer.Laplace(LOC, SCALE),
+        REAL,
+    ),
+    "student t": (
+        distributions.StudentT(LOC, SCALE, 1 + SCALE),
+        lambda peer: peer.StudentT(1 + SCALE, LOC, SCALE),
+        REAL,
+    ),
+    "categorical": (
+        distributions.Categorical(jnp.asarray(LOGITS)),
+        lambda peer: peer.Categorical(logits=LOGITS),
+        COUNTS,
+    ),
+    "beta-binomial": (
+        distributions.BetaBinomial(jnp.asarray(RATE), jnp.asarray(SCALE), 16),
+        lambda peer: peer.BetaBinomial(RATE, SCALE, 16),
+        COUNTS,
+    ),
+    "poisson": (
+        distributions.Poisson(jnp.asarray(RATE)),
+        lambda peer: peer.Poisson(RATE),
+        COUNTS,
+    ),
+    "negative binomial": (
+        distributions.NegativeBinomial(jnp.asarray(RATE), SCALE),
+        lambda peer: peer.NegativeBinomial2(RATE, SCALE),
+        COUNTS,
+    ),
+    "zero-inflated": (
+        distributions.ZeroInflatedNegativeBinomial(jnp.asarray(RATE), SCALE, LOC),
+        lambda peer: peer.ZeroInflatedNegativeBinomial2(RATE, SCALE, gate_logits=LOC),
+        COUNTS * (COUNTS > 6),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "value"), PAIRS.values(), ids=PAIRS)
+def test_likelihoods_have_the_densities_and_means_of_numpyro(ours, theirs, value):
+    peer = theirs(pytest.importorskip("numpyro.distributions"))
+    integers = value if ours.support == "real" else value.astype(int)
+    expected = peer.log_prob(integers).sum(axis=-1)
+    np.testing.assert_allclose(ours.log_prob(value), expected, rtol=1e-4)
+    if not isinstance(ours, distributions.Categorical):  # theirs has no mean
+        np.testing.assert_allclose(ours.mean(), peer.mean, rtol=1e-4)
+
+
+def test_the_continuous_bernoulli_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    logits, x = 3 * LOC, RNG.uniform(size=(5, 3)).astype(np.float32)
+    theirs = torch.distributions.ContinuousBernoulli(logits=torch.tensor(logits))
+    ours = distributions.ContinuousBernoulli(jnp.asarray(logits), event_ndims=0)
+    expected = theirs.log_prob(torch.tensor(x))
+    np.testing.assert_allclose(ours.log_prob(x), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ours.mean(), theirs.mean, rtol=1e-3)

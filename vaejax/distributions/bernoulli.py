@@ -8,6 +8,7 @@ from flax import struct
 
 from vaejax.base import Distribution, Key
 from vaejax.distributions.noise import noise, sum_event
+from vaejax.distributions.softplus import softplus
 
 
 @struct.dataclass
@@ -36,11 +37,8 @@ class Bernoulli(Distribution):
         Finite for every finite logit. A value strictly between 0 and 1 gives a cross
         entropy, which is a loss but no log mass.
         """
-        logits = self.logits
-        # -|l| as a minimum: both sides then have their mean slope, right, at l = 0.
-        small = jnp.log1p(jnp.exp(jnp.minimum(logits, -logits)))
-        softplus = jnp.maximum(logits, 0) + small
-        return sum_event(value * logits - softplus, self.event_ndims)
+        terms = value * self.logits - softplus(self.logits)
+        return sum_event(terms, self.event_ndims)
 
     def mean(self) -> jax.Array:
         """The probability of a 1, `[*batch_shape, *event_shape]`."""
