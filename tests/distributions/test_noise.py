@@ -4,13 +4,44 @@ import numpy as np
 import pytest
 
 from tests import toy
+from vaejax import distributions
 from vaejax.base import split
 from vaejax.distributions import Bernoulli, Normal, PointMass
+
+
+def mixed(loc):
+    return jnp.stack([loc, loc], axis=-1)
+
 
 FAMILIES = {
     "Normal": lambda loc, n: Normal(loc, jnp.ones_like(loc), n),
     "Bernoulli": Bernoulli,
     "PointMass": PointMass,
+    "ContinuousBernoulli": distributions.ContinuousBernoulli,
+    "Laplace": lambda loc, n: distributions.Laplace(loc, jnp.ones_like(loc), n),
+    "StudentT": lambda loc, n: distributions.StudentT(loc, 1.0, jnp.float32(3), n),
+    "Poisson": lambda loc, n: distributions.Poisson(jnp.exp(loc), n),
+    "NegativeBinomial": lambda loc, n: distributions.NegativeBinomial(
+        jnp.exp(loc), 1.0, n
+    ),
+    "ZeroInflatedNegativeBinomial": lambda loc, n: (
+        distributions.ZeroInflatedNegativeBinomial(jnp.exp(loc), 1.0, loc, n)
+    ),
+    "BetaBinomial": lambda loc, n: distributions.BetaBinomial(
+        jnp.exp(loc), jnp.exp(loc), 3, n
+    ),
+    "Categorical": lambda loc, n: distributions.Categorical(mixed(loc), n),
+    "Levels": lambda loc, n: distributions.Levels(
+        distributions.Categorical(mixed(loc)), 2, n
+    ),
+    "DiscretizedLogistic": lambda loc, n: distributions.DiscretizedLogistic(
+        loc, jnp.ones_like(loc), 5, n
+    ),
+    "DiscretizedLogisticMixture": lambda loc, n: (
+        distributions.DiscretizedLogisticMixture(
+            mixed(loc), mixed(loc), jnp.exp(mixed(loc)), 5, n
+        )
+    ),
 }
 KEYS = {"one key": lambda: jax.random.key(0), "a key each": lambda: toy.keys(0, 5)}
 
