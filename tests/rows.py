@@ -97,6 +97,7 @@ CLASSIFIER = networks.headed(networks.mlp(hidden=(4,)), 3)
 FOUR = {"num_particles": 2, "num_bounds": 2}
 normal = likelihoods.normal
 mixture = partial(likelihoods.discretized_logistic_mixture, num_levels=5)
+IMAGES = toy.bits(BATCH, 8 * 9).reshape(BATCH, 8, 9)
 ROWS = {
     # Objectives.
     "elbo": row(elbo(beta=0.5)),
@@ -206,4 +207,6 @@ ROWS = {
         x=COUNTS,
     ),
     # Networks.
+    "conv": row(network=networks.conv(channels=(4, 6), hidden=(5,)), x=IMAGES),
+    "residual": row(network=networks.residual(channels=(4,), hidden=(5,)), x=IMAGES),
 }

@@ -10,8 +10,10 @@ function of one example: no key, no train or test mode, no other rows. Use weigh
 or `objectives.denoising` against overfitting, LayerNorm or GroupNorm for conditioning.
 """
 
+from vaejax.networks.conv import conv as conv
 from vaejax.networks.heads import Architecture as Architecture
 from vaejax.networks.heads import Network as Network
 from vaejax.networks.heads import decoded as decoded
 from vaejax.networks.heads import headed as headed
 from vaejax.networks.mlp import mlp as mlp
+from vaejax.networks.residual import residual as residual
