@@ -118,6 +118,50 @@ MUTATIONS = (
         "posterior",
     ),
     Mutation(
+        "weights of a mixture that do not sum to 1",
+        "distributions/mixture.py",
+        "log_weights = jax.nn.log_softmax(self.logits)",
+        "log_weights = self.logits",
+        "distributions/test_mixture.py::test_equal_components_are_the_component",
+    ),
+    Mutation(
+        "no log-determinant of the factor",
+        "distributions/low_rank_normal.py",
+        "- 0.5 * (u**2).sum(axis=-1) - log_det",
+        "- 0.5 * (u**2).sum(axis=-1)",
+        "distributions/test_low_rank_normal.py::test_log_prob_is_scipys",
+    ),
+    Mutation(
+        "no determinant of the Cholesky factor",
+        "distributions/full_normal.py",
+        "(standardized**2 + math.log(2 * math.pi)) - log_scale",
+        "(standardized**2 + math.log(2 * math.pi))",
+        "distributions/test_full_normal.py::test_log_prob_is_scipys",
+    ),
+    Mutation(
+        "half of a derivative of the pairwise density",
+        "distributions/pairwise.py",
+        "weight * dmu - 2 * mu * dweight",
+        "weight * dmu - mu * dweight",
+        "distributions/test_pairwise.py::test_its_derivatives_are_those_of_the_"
+        "broadcast_density",
+    ),
+    Mutation(
+        "pseudo-inputs that the encoder does not hear of",
+        "priors/vamp.py",
+        'encode(params["pseudo_inputs"])',
+        'jax.lax.stop_gradient(encode(params["pseudo_inputs"]))',
+        "priors/test_vamp.py::test_the_encoder_and_the_pseudo_inputs_learn_through_"
+        "the_prior",
+    ),
+    Mutation(
+        "a change of units without its log-determinant",
+        "distributions/rescaled.py",
+        "return log_prob - jnp.log(self.scale).sum(axis=-1)",
+        "return log_prob",
+        "samplers/test_samplers.py::test_rescaling_is_a_change_of_variables",
+    ),
+    Mutation(
         "beta on the distortion",
         "objectives/elbo.py",
         "return distortion + beta * total,",

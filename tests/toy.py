@@ -16,6 +16,11 @@ from vaejax.distributions.bounded_scale import LOG_BOUND
 FALSE_ALARM = 1e-6  # of a whole statistical test, whatever its number of coordinates
 
 
+# As one program each, which compiles sooner than one for every operation.
+log_prob = jax.jit(lambda p, value: p.log_prob(value))
+sample = jax.jit(lambda p, key, shape=(): p.sample(key, shape), static_argnums=2)
+
+
 def identity() -> tuple[Any, Any]:
     """The network without parameters, as a pair of pure functions."""
     return (lambda key, x: {}), (lambda params, x: x)

@@ -16,7 +16,7 @@ def small_model(prior):
     model = vaejax.latent_variable_model(
         posteriors.diagonal_normal(network, 2), prior, likelihoods.normal(network, (2,))
     )
-    return model, model.init(jax.random.key(1), X)
+    return model, jax.jit(model.init)(jax.random.key(1), X)
 
 
 def test_it_is_the_mean_of_the_responsibilities_under_the_posterior():
@@ -24,7 +24,7 @@ def test_it_is_the_mean_of_the_responsibilities_under_the_posterior():
     got = cluster_probabilities(jax.random.key(2), model, params, X, 4000, images=3)
     assert got.shape == (10, 3)
     np.testing.assert_allclose(got.sum(axis=-1), 1, rtol=1e-5)
-    z = model.encode(params, X).sample(jax.random.key(3), (4000,))
+    z = toy.sample(model.encode(params, X), jax.random.key(3), (4000,))
     toy.same_mean(2 * model.prior(params).responsibilities(z)[:, ::9], 2 * got[::9])
 
 
