@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 HIDDEN, LATENT, BATCH, LEARNING_RATE = 400, 20, 128, 1e-3  # the same for everyone
+CHANNELS = (32, 64)  # of the convolutions
 
 
 class Answer(NamedTuple):
@@ -27,9 +28,9 @@ def serve(build: Callable[[np.ndarray, int], Callable[[], float]]) -> None:
     """Runs a contender.
 
     Args:
-      build: `(images, seed) -> run`; images `[N, D]` are bool or, for those who
-        binarise by themselves, uint8. Each `run()` goes once through all images and
-        returns when its value is known on the host.
+      build: `(images, seed) -> run`; images `[N, D]` or `[N, H, W]` are bool or, for
+        those who binarise by themselves, uint8. Each `run()` goes once through all
+        images and returns when its value is known on the host.
     """
     path, seed = sys.argv[1:]
     run = build(np.load(path, allow_pickle=False), int(seed))
