@@ -55,7 +55,7 @@ class Distribution:
         raise TypeError(f"{type(self).__name__} has no mode in closed form.")
 
     def num_values(self) -> int | None:
-        """How many levels there are, or counts from 0 on; None where they do not end."""
+        """How many levels there are, or counts from 0 on; None for infinitely many."""
         return None
 
     def replace(self, **fields: Any) -> Self:
