@@ -186,25 +186,24 @@ def conv(
     seconds = {who: [run.seconds for run in runs] for who, runs in answers.items()}
     num_used = len(grey) // BATCH * BATCH
     ratio = summary(ratios(seconds["torch"], seconds["vaejax"]))
-    result = {
+    speeds = {who: num_used / statistics.median(runs) for who, runs in seconds.items()}
+    losses = {who: runs[-1].value for who, runs in answers.items()}
+    for who, speed in speeds.items():
+        print(f"{who:8}{speed:9,.0f} images/s, loss {losses[who]:.2f}")
+    print(f"PyTorch's seconds: {spread(ratio)} times vaejax's, target >= {CONV_TARGET}")
+    return {
         "benchmark": "conv",
         "dataset": source,
         "num_images": len(grey),
         "num_pairs": num_pairs,
         "num_cores": num_cores(),
         "seed": seed,
-        "images_per_second": {
-            who: num_used / statistics.median(runs) for who, runs in seconds.items()
-        },
-        "loss": {who: runs[-1].value for who, runs in answers.items()},
+        "images_per_second": speeds,
+        "loss": losses,
         "ratio": ratio,
         "target": CONV_TARGET,
         "met": ratio["median"] >= CONV_TARGET,
     }
-    for who, speed in result["images_per_second"].items():
-        print(f"{who:8}{speed:9,.0f} images/s, loss {result['loss'][who]:.2f}")
-    print(f"PyTorch's seconds: {spread(ratio)} times vaejax's, target >= {CONV_TARGET}")
-    return result
 
 
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {

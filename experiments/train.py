@@ -153,14 +153,14 @@ def _exchanged(params: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]
       UserError: if the parts have other parameters; the message names the first.
     """
     for name in PARTS:
-        shapes = [
+        there, here = (
             {
                 jax.tree_util.keystr(path): jnp.shape(leaf)
                 for path, leaf in jax.tree_util.tree_leaves_with_path(tree[name])
             }
-            for tree in (params, source)
-        ]
-        if lines := folder.differences(*shapes[::-1], name):
+            for tree in (source, params)
+        )
+        if lines := folder.differences(there, here, name):
             raise UserError(
                 f"--start-from: the {name} of that run has other parameters: {lines[0]}"
             )

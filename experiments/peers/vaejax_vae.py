@@ -26,6 +26,7 @@ def build(images: np.ndarray, seed: int) -> Callable[[], float]:
     """One epoch of Adam, one compiled program."""
     data = jax.numpy.asarray(images)
     data = data.astype(jax.numpy.float32) if data.dtype == bool else data
+    network: vaejax.networks.Network
     if images.ndim == 2:
         network = vaejax.networks.mlp(hidden=[HIDDEN], activation="relu")
     else:
