@@ -56,8 +56,8 @@ class BetaBinomial(Distribution):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         r"""Log mass in nats, `[..., *batch_shape]`; see `stirling`."""
-        a, b, n = self.a, self.b, jnp.asarray(self.total_count, self.a.dtype)
-        x = jnp.asarray(value, self.a.dtype)
+        a, b, n = self.a, self.b, jnp.asarray(self.total_count, float)
+        x = jnp.asarray(value, float)
         whole = n + a + b
         won, lost = (x + a) / whole, (n - x + b) / whole
         terms = (

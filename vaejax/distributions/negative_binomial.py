@@ -52,7 +52,7 @@ class NegativeBinomial(Distribution):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         r"""Log mass in nats, `[..., *batch_shape]`; see `stirling`."""
-        x = jnp.asarray(value, self.rate.dtype)
+        x = jnp.asarray(value, float)
         mu, theta = self.rate, self.concentration
         total = x + theta
         share = total / (theta + mu)  # each part's expected share of the total

@@ -35,7 +35,7 @@ class Poisson(Distribution):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         r"""Log mass in nats, `[..., *batch_shape]`; see `stirling`."""
-        x = jnp.asarray(value, self.rate.dtype)
+        x = jnp.asarray(value, float)
         terms = -deviance(x, self.rate) - remainder(x)
         return sum_event(terms, self.event_ndims)
 
