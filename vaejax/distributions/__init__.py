@@ -28,8 +28,8 @@ from vaejax.distributions.normal import Normal as Normal
 from vaejax.distributions.optimal_normal import OptimalNormal as OptimalNormal
 from vaejax.distributions.pairwise import pairwise_log_prob as pairwise_log_prob
 from vaejax.distributions.point_mass import PointMass as PointMass
-from vaejax.distributions.rescaled import Rescaled as Rescaled
 from vaejax.distributions.poisson import Poisson as Poisson
+from vaejax.distributions.rescaled import Rescaled as Rescaled
 from vaejax.distributions.student_t import StudentT as StudentT
 from vaejax.distributions.zero_inflated_negative_binomial import (
     ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
