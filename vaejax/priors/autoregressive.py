@@ -50,11 +50,11 @@ class Autoregressive(Distribution):
         eps = noise(jax.random.normal, eps_key, sample_shape, (dim,), 1)
 
         def step(i: jax.Array, z: jax.Array) -> jax.Array:
+            # After pass i the latents 0 to i are right, and every later one keeps them.
             mixture = self.conditionals(self.params.tree, z)
             index = jnp.argmax(mixture.logits + gumbel, axis=-1)  # [..., D]
             loc, scale = mixture.components.loc, mixture.components.scale
-            drawn = pick(loc, index) + pick(scale, index) * eps
-            return jnp.where(jnp.arange(dim) == i, drawn, z)
+            return pick(loc, index) + pick(scale, index) * eps
 
         return jax.lax.fori_loop(0, dim, step, jnp.zeros_like(eps))
 

@@ -23,7 +23,9 @@ def mixture(latent_dim: int, *, num_components: int = 10) -> Family:
               = E_{q(z|x)}[\log q(z|x) - \log p(z)],
 
     the sampled rate against the mixture, draw by draw. `Mixture.responsibilities` is
-    p(c|z) and `evaluate.cluster_probabilities` its mean under q(z|x).
+    p(c|z) and `evaluate.cluster_probabilities` its mean under q(z|x). Clusters that are
+    to be classes need the start of VaDE: these parameters from a mixture fitted to the
+    codes of a model trained before.
 
     Args:
       latent_dim: D, at least 1.

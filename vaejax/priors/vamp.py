@@ -27,10 +27,11 @@ def vamp(
     `rate=sampled`.
 
     The pseudo-inputs start at rows of the example batch, in floating point and with a
-    little noise: different ones where there are enough, and are not bounded after.
+    little noise, and are not bounded after. No row comes twice if the batch has K, so
+    give `init_state` that many.
 
     Args:
-      latent_dim: D, which the posterior decides; for the look of the other priors.
+      latent_dim: D, at least 1; that of the posterior holds.
       num_components: K, at least 1; each costs a pass of the encoder in every step.
       weights: uniform as in the paper, or learned.
 
