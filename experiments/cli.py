@@ -36,6 +36,8 @@ VERBS = (
     "reconstruct",
     "traverse",
     "table",
+    "conditional",
+    "semi_supervised",
     "benchmark",
 )
 

@@ -49,6 +49,11 @@ class Classifier(NamedTuple):
         """`[N, 32]`, in double precision for covariances."""
         return np.asarray(self._features(jnp.asarray(x)), np.float64)
 
+    def labels(self, x: np.ndarray) -> np.ndarray:
+        """The likeliest class of each image, `[N]`."""
+        logits = _apply(self.network, self.params, jnp.asarray(x))[1]
+        return np.asarray(logits).argmax(axis=1)
+
     def _features(self, x: jax.Array) -> jax.Array:
         return _apply(self.network, self.params, x)[0]
 

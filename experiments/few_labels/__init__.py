@@ -1,0 +1,1 @@
+"""Classifiers of images of which few are labelled."""
