@@ -45,7 +45,8 @@ def sample(
         raise UserError(f"--num-samples must be at least 1, got {num_samples}.")
     run = load(workdir, allow=allow)
     z = draw(run, sampler, num_samples, seed, allow)
-    image = np.asarray(run.model.decode(run.state.params, z).mean())
+    means = jax.jit(lambda params, z: run.model.decode(params, z).mean())
+    image = np.asarray(means(run.state.params, z))
     if path.suffix == ".npz":
         np.savez(path, image=image, code=np.asarray(z))
     else:
@@ -78,7 +79,7 @@ def draw(
     fit_key, key = jax.random.split(jax.random.key(seed))
     try:
         codes = sampler()(fit_key, model, run.state.params, x)
-        return codes.sample(key, (num_samples,))
+        return jax.jit(lambda key: codes.sample(key, (num_samples,)))(key)
     except UserError:
         raise
     except (TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from sklearn.datasets import load_digits
 
 import experiments
 import vaejax
@@ -556,12 +557,15 @@ def test_what_comes_of_parts_that_know_the_data(capsys, images, tmp_path):
 
 @pytest.mark.slow
 def test_the_line_of_the_issue_trains_is_scored_and_sampled(capsys, tmp_path):
+    image = load_digits().images[:120].astype(np.float32) / 16
+    np.savez(tmp_path / "digits.npz", image=image)
     code, result, err = call(
         capsys, "train", "vae", "--objective", "iwae", "--num-particles", 3,
         "--prior", "vamp", "--num-components", 20, "--posterior", "iaf",
         "--likelihood", "discretized_logistic", "--num-levels", 17,
-        "--network", "conv", "--latent-dim", 3, "--num-epochs", 1,
-        "--dataset", "digits", "--workdir", tmp_path / "run",
+        "--network", "conv", "--channels", 4, 4, "--latent-dim", 3,
+        "--dataset", f"npz:{tmp_path}/digits.npz", "--batch-size", 36,
+        "--num-epochs", 1, "--workdir", tmp_path / "run",
     )  # fmt: skip
     assert code == 0, err
     assert np.isfinite(result["elbo"])
@@ -569,7 +573,7 @@ def test_the_line_of_the_issue_trains_is_scored_and_sampled(capsys, tmp_path):
         capsys, "evaluate", "--workdir", tmp_path / "run", "--num-particles", 10
     )[1]
     assert scores["log_likelihood"] > scores["elbo"]
-    for verb in ("sample", "reconstruct", "traverse", "encode"):
+    for verb in ("sample", "encode"):
         out = tmp_path / f"{verb}.npz"
         assert call(capsys, verb, "--workdir", tmp_path / "run", "--out", out)[0] == 0
         for array in np.load(out).values():
