@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from tests import toy
 from vaejax import priors
@@ -36,6 +38,21 @@ def test_its_density_integrates_to_1_and_draws_agree_with_it():
     for moment in (lambda z: z, lambda z: z**2, lambda z: z[..., :1] * z[..., 1:]):
         exact = (np.asarray(moment(z), np.float64) * mass[..., None]).sum(axis=(0, 1))
         toy.same_mean(moment(drawn), exact / mass.sum())
+
+
+@pytest.mark.parametrize("num_components", [1, 3])
+def test_each_latent_drawn_is_uniform_in_its_own_cumulative_distribution(
+    num_components,
+):
+    p = made(2, num_components, shift=1.0)
+    z = toy.sample(p, jax.random.key(3), (20_000,))
+    q = jax.jit(p.conditionals)(p.params.tree, z)
+    loc, scale = np.asarray(q.components.loc), np.asarray(q.components.scale)
+    below = scipy.stats.norm(loc, scale).cdf(np.asarray(z)[..., None])
+    u = (scipy.special.softmax(q.logits, axis=-1) * below).sum(axis=-1)  # [20_000, 2]
+    toy.same_mean(u, 1 / 2)
+    toy.same_mean(u**2, 1 / 3)
+    toy.same_mean(u[:, 0] * u[:, 1], 1 / 4)
 
 
 def test_each_conditional_is_told_by_the_latents_before_it_alone():

@@ -122,6 +122,8 @@ def test_draws_are_near_the_codes_and_those_of_an_example_from_its_own_key(name)
         f"{name}: median {jnp.median(own):.1f} nats, a normal {jnp.median(others):.1f}"
     )
     assert jnp.median(own) > jnp.median(others) + 3
+    np.testing.assert_allclose(z.std(axis=0), X.std(axis=0), rtol=0.25)
+    np.testing.assert_allclose(z.mean(axis=0), X.mean(axis=0), atol=0.5)
     each = toy.sample(law, toy.keys(0, 3), (200,))
     assert each.shape == (200, 3, 2)
     np.testing.assert_allclose(
