@@ -35,6 +35,7 @@ def semi_supervised(
     num_labels: int = 100,
     num_seeds: int = 5,
     hidden: tuple[int, ...] = (128, 128),
+    m1_hidden: tuple[int, ...] = (256,),
     latent_dim: int = 20,
     beta: float = 3.0,
     alpha: float = 200.0,
@@ -56,7 +57,8 @@ def semi_supervised(
       data_dir: folder of the files of mnist and fashion_mnist, or of tfds: sets.
       num_labels: how many training images keep their label, the same of each class.
       num_seeds: how often all is done, each time with other labelled images.
-      hidden: widths of every network: encoders, decoders and classifiers.
+      hidden: widths of the networks of M2 and of the plain classifier.
+      m1_hidden: widths of those of M1, whose codes tell more in shallow ones.
       latent_dim: how many numbers describe an image besides its class.
       beta: weight of the rate in M2. With less the code can do without the label.
       alpha: weight in M2 of the classification of a labelled image. The paper's, 0.1
@@ -74,7 +76,10 @@ def semi_supervised(
     """
     begin = time.perf_counter()
     check_seed(seed)
-    if min(num_labels, num_steps, batch_size, latent_dim, *hidden) < 1 or num_seeds < 2:
+    if (
+        min(num_labels, num_steps, batch_size, latent_dim, *hidden, *m1_hidden) < 1
+        or num_seeds < 2
+    ):
         raise UserError("counts and widths must be at least 1, and --num-seeds 2.")
     task = load(dataset, data_dir, num_labels, num_seeds, test_fraction, seed)
     if batch_size > len(task.train):
@@ -85,7 +90,7 @@ def semi_supervised(
     errors = {"plain classifier": plain(plain_key, classifier, task)}
     pixels = [(task.train, task.test)] * num_seeds
     errors["SVM on pixels"] = shallow(task, pixels, SVC())
-    codes = m1_codes(m1_key, task, hidden, latent_dim, training)
+    codes = m1_codes(m1_key, task, m1_hidden, latent_dim, training)
     errors["M1 + logistic regression"] = shallow(
         task, codes, LogisticRegression(max_iter=5000)
     )
