@@ -378,10 +378,10 @@ MUTATIONS = (
     ),
     Mutation(
         "a decoder that mixes its leading axes",
-        "networks.py",
-        "return out.reshape(*out.shape[:-1], *event_shape)",
-        "return jnp.swapaxes(out, 0, -1).reshape(*out.shape[:-1], *event_shape)",
-        "test_networks.py::test_a_decoder_keeps_every_leading_axis",
+        "networks/heads.py",
+        "return jax.vmap(functools.partial(one, params))(z)",
+        "return jax.vmap(functools.partial(one, params))(z)[::-1]",
+        "networks/test_heads.py::test_a_decoder_keeps_every_leading_axis",
     ),
     Mutation(
         "others of the batch for all others of the data set",

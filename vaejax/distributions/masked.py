@@ -45,7 +45,10 @@ class Masked(Distribution):
         known, mask = fill_in(value, self.fill)
         name, event_ndims = type(self.base).__name__, _event_ndims(self.base)
         if type(self.base).distortion is not Distribution.distortion:
-            raise TypeError(f"{name} fits a parameter to complete batches: learn it.")
+            raise TypeError(
+                f"{name} judges complete values only. Take a likelihood of independent "
+                "elements, such as normal with a given or learned scale."
+            )
         # Replaced before and masked after: the gradient of 0 * log_prob(NaN) is NaN.
         terms = self.base.replace(event_ndims=0).log_prob(known)
         event_shape = known.shape[known.ndim - event_ndims :]

@@ -1,21 +1,24 @@
 """Strided convolutions and their transposes, fast on every platform.
 
 Inside a compiled loop XLA's convolution is ten times slower on a CPU than outside, so
-there a convolution is written as one matrix product: with a kernel of k x k and stride
-s, blocks of s rows by k columns are gathered once, multiplied by the k / s slices of
-the kernel side by side, and the products of neighbouring blocks added. Other platforms
-use `lax.conv_general_dilated`. `lax.platform_dependent` chooses when a program is
-lowered; the numbers are the same to rounding, and so are the gradients.
+there a convolution is written as matrix products: with a kernel of k x k and stride s,
+windows of k columns are gathered from every row, those of each row of a block of s
+multiplied by the k / s slices of the kernel that meet it, side by side, and the
+products of neighbouring blocks added. Nothing is transposed. Other platforms use
+`lax.conv_general_dilated`. `lax.platform_dependent` chooses when a program is lowered;
+the numbers are the same to rounding, and so are the gradients.
 """
 
+import functools
 import math
+import operator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-FEW = 16  # numbers in a block; below it all slices are gathered, for a wider product
+FEW = 16  # numbers in s windows; up to it all slices are gathered, a wider product
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -86,65 +89,99 @@ def _transposed_by_lax(
 
 
 def _by_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    k, _, _, num_out = kernel.shape
-    blocks = _gathered(x, k, stride)  # [N, G, W', s k C]
-    num, depth = k // stride, blocks.shape[-1]  # slices of the kernel
-    height = blocks.shape[1] - num + 1
-    if depth <= FEW:
-        rows = [
-            _pad(blocks[:, i : i + height], {3: (i * depth, (num - 1 - i) * depth)})
-            for i in range(num)
+    k, _, num_in, num_out = kernel.shape
+    windows, depth = _gathered(x, k, stride), k * num_in
+    slices = _slices(x.shape[1], k, stride)
+    if stride * depth <= FEW:
+        whole = [
+            _pad(rows, {1: (-d, d), 3: (i * depth, (k - 1 - i) * depth)})
+            for rows, taps in zip(windows, slices, strict=True)
+            for i, d in taps
         ]
-        return _product(sum(rows[1:], start=rows[0]), kernel.reshape(-1, num_out))
-    slices = kernel.reshape(num, depth, num_out).transpose(1, 0, 2)
-    parts = _product(blocks, slices.reshape(depth, num * num_out))
-    shifted = [
-        parts[:, i : i + height, :, i * num_out : (i + 1) * num_out] for i in range(num)
-    ]
-    return sum(shifted[1:], start=shifted[0])
+        return _product(_total(whole), kernel.reshape(k * depth, num_out))
+    shifted = []
+    for rows, taps in zip(windows, slices, strict=True):
+        matrices = [kernel[i].reshape(depth, num_out) for i, _ in taps]
+        parts = _product(rows, jnp.concatenate(matrices, axis=1))
+        for part, (_, d) in zip(jnp.split(parts, len(taps), 3), taps, strict=True):
+            shifted.append(_pad(part, {1: (-d, d)}))
+    return _total(shifted)
 
 
 def _transposed_by_product(
     x: jax.Array, kernel: jax.Array, size: tuple[int, int], stride: int
 ) -> jax.Array:
     k, _, num_out, num_in = kernel.shape
-    num = k // stride
-    shifted = [
-        _pad(x, {1: (i, num - 1 - i), 3: (i * num_in, (num - 1 - i) * num_in)})
-        for i in range(num)
+    windows = []
+    for taps in _slices(size[0], k, stride):
+        last = len(taps) - 1
+        near = [
+            _pad(x, {1: (d, -d), 3: (j * num_in, (last - j) * num_in)})
+            for j, (_, d) in enumerate(taps)
+        ]
+        matrices = [kernel[i].reshape(k * num_out, num_in) for i, _ in taps]
+        matrix = jnp.concatenate(matrices, axis=1).T
+        windows.append(_product(_total(near), matrix))
+    return _scattered(windows, k, stride, size)
+
+
+def _slices(height: int, k: int, stride: int) -> list[list[tuple[int, int]]]:
+    """For each row of a block, the kernel's rows that meet it, and how far away.
+
+    Kernel row i of output row y reads row (i - top) mod s of block y + (i - top) // s.
+    """
+    top, _ = _border(height, k, stride)
+    return [
+        [(i, (i - top) // stride) for i in range(k) if (i - top) % stride == row]
+        for row in range(stride)
     ]
-    slices = kernel.reshape(num, stride * k * num_out, num_in).transpose(0, 2, 1)
-    matrix = slices.reshape(num * num_in, stride * k * num_out)
-    blocks = _product(sum(shifted[1:], start=shifted[0]), matrix)
-    return _scattered(blocks, k, stride, size)
 
 
-def _gathered(x: jax.Array, k: int, stride: int) -> jax.Array:
-    """Blocks of s rows by k columns: `[N, H, W, C] -> [N, G, W', s k C]`."""
+def _gathered(x: jax.Array, k: int, stride: int) -> list[jax.Array]:
+    """Windows of k columns: `[N, H, W, C]` to `[N, H', W', k C]` for each block row."""
     n, height, width, num_in = x.shape
-    x = _pad(x, {1: _border(height, k, stride), 2: _border(width, k, stride)})
-    num = k // stride
-    groups, columns = x.shape[1] // stride, x.shape[2] // stride
-    x = x.reshape(n, groups, stride, columns, 1, stride, num_in)
-    wide = columns - num + 1
-    taps = [_pad(x[:, :, :, i : i + wide], {4: (i, num - 1 - i)}) for i in range(num)]
-    blocks = sum(taps[1:], start=taps[0]).transpose(0, 1, 3, 2, 4, 5, 6)
-    return blocks.reshape(n, groups, wide, stride * k * num_in)
+    tall, wide = -(-height // stride), -(-width // stride)
+    below = tall * stride - height
+    x = _pad(x, {1: (0, below), 2: _border(width, k, stride)})
+    blocks = x.reshape(n, tall, stride, -1, stride * num_in)
+    num, depth = k // stride, stride * num_in
+    return [
+        _total(
+            [
+                _pad(
+                    blocks[:, :, row, i : i + wide],
+                    {3: (i * depth, (num - 1 - i) * depth)},
+                )
+                for i in range(num)
+            ]
+        )
+        for row in range(stride)
+    ]
 
 
 def _scattered(
-    blocks: jax.Array, k: int, stride: int, size: tuple[int, int]
+    windows: list[jax.Array], k: int, stride: int, size: tuple[int, int]
 ) -> jax.Array:
-    """The transpose of `_gathered`: `[N, G, W', s k F] -> [N, H, W, F]`."""
-    n, groups, wide, _ = blocks.shape
+    """The transpose of `_gathered`: to `[N, H, W, F]`."""
+    n, tall, _, depth = windows[0].shape
     num = k // stride
-    taps = blocks.reshape(n, groups, wide, stride, num, stride, -1)
-    taps = taps.transpose(0, 1, 3, 2, 4, 5, 6)
-    parts = [_pad(taps[:, :, :, :, i], {3: (i, num - 1 - i)}) for i in range(num)]
-    image = sum(parts[1:], start=parts[0])
-    image = image.reshape(n, groups * stride, -1, image.shape[-1])
-    (top, _), (left, _) = (_border(length, k, stride) for length in size)
-    return image[:, top : top + size[0], left : left + size[1]]
+    rows = [
+        _total(
+            [
+                _pad(part, {2: (i, num - 1 - i)})
+                for i, part in enumerate(jnp.split(window, num, axis=3))
+            ]
+        )
+        for window in windows
+    ]
+    image = jnp.stack(rows, axis=2).reshape(n, tall * stride, -1, depth // k)
+    left, _ = _border(size[1], k, stride)
+    return image[:, : size[0], left : left + size[1]]
+
+
+def _total(terms: list[jax.Array]) -> jax.Array:
+    """Their sum. Of padded terms XLA makes one loop; of `concatenate` a slow one."""
+    return functools.reduce(operator.add, terms)
 
 
 def _border(length: int, k: int, stride: int) -> tuple[int, int]:
