@@ -224,7 +224,7 @@ def spread(typed: list[Flag], chosen: Chosen, own: set[str]) -> list[str]:
         owners = [
             path
             for path, choice in chosen.items()
-            if flag.path[-1] in parts.flags(choice.factory)
+            if _takes(choice.factory, flag.path[-1])
             and _reaches(flag, (*path, flag.path[-1]))
         ]
         if len(flag.path) == 1 and flag.path[0] in own | {"h", "help"}:
@@ -236,6 +236,12 @@ def spread(typed: list[Flag], chosen: Chosen, own: set[str]) -> list[str]:
             for path in owners:
                 argv += [f"--{shown(path)}.{leaf}", *values]
     return argv
+
+
+def _takes(factory: parts.Factory, word: str) -> bool:
+    """Whether a factory has this flag; `no_x` switches off an x that is True."""
+    flags, off = parts.flags(factory), word.removeprefix("no_")
+    return word in flags or (off in flags and flags[off].default is True)
 
 
 def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:

@@ -243,11 +243,15 @@ def shifted(latent_dim, *, shift: float = 1.0):
         return Normal(jnp.full(latent_dim, shift), jnp.ones(latent_dim))
     return Family(lambda key, x: {}, make)
 
-def twice():
-    """Twice the ELBO."""
+def twice(*, doubled: bool = True):
+    """Twice the ELBO.
+
+    Args:
+      doubled: or once.
+    """
     def loss(key, model, params, x):
         value, metrics = objectives.elbo().loss(key, model, params, x)
-        return 2 * value, metrics
+        return (1 + doubled) * value, metrics
     return Objective(loss)
 
 def wired(one, two):
@@ -274,11 +278,17 @@ def test_a_part_from_outside_is_chosen_by_its_module_and_name(outside):
     flags = ("--prior", f"{outside}:shifted", "--shift", 2.5)
     vae = resolve(*flags, "--objective", f"{outside}:twice")
     assert vae["prior"] == {"name": f"{outside}:shifted", "shift": 2.5}
-    assert vae["objective"] == {"name": f"{outside}:twice"}
+    assert vae["objective"] == {"name": f"{outside}:twice", "doubled": True}
     allow = parts.outsiders(vae)
     assert set(allow) == {f"{outside}:shifted", f"{outside}:twice"}
     recipe = parts.build("model", vae, allow)((2,))
     assert recipe.model.prior({"prior": {}}).mean().tolist() == [2.5] * 20
+
+
+@pytest.mark.parametrize("flag", ["--no-doubled", "--objective.no-doubled"])
+def test_a_flag_that_is_on_can_be_switched_off(outside, flag):
+    vae = resolve("--objective", f"{outside}:twice", flag)
+    assert vae["objective"] == {"name": f"{outside}:twice", "doubled": False}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 import vaejax
 from tests import toy
 from vaejax import likelihoods, posteriors, priors
-from vaejax.likelihoods.normal import MIN_SCALE
+from vaejax.likelihoods.scale import MIN_SCALE
 from vaejax.objectives import elbo, reconstruction
 
 X = jax.random.normal(jax.random.key(0), (8, 3)) * jnp.array([1.0, 2.0, 3.0])

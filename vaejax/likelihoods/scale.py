@@ -13,6 +13,7 @@ MIN_SCALE = 1e-3  # a learned scale never falls below it
 RAW_ONE = math.log(math.expm1(1 - MIN_SCALE))  # where it starts: at 1
 
 Setting = float | Literal["learned", "per_dimension"]
+NAMES = ("learned", "per_dimension")
 
 
 class Scale(NamedTuple):
@@ -22,22 +23,23 @@ class Scale(NamedTuple):
     value: Callable[[Any], jax.Array]
 
 
-def scale_of(setting: Setting, event_shape: tuple[int, ...]) -> Scale:
+def scale_of(
+    setting: float | str, event_shape: tuple[int, ...], others: tuple[str, ...] = ()
+) -> Scale:
     """The scale of a likelihood.
 
     Args:
       setting: a number is fixed; `"learned"` is one parameter, `"per_dimension"` one
         for each element of x, in both cases a softplus above `MIN_SCALE`, from 1 on.
       event_shape: the shape of one x.
+      others: what the caller knows besides, for the error to name.
 
     Raises:
       ValueError: if it is a number that is not positive, or an unknown name.
     """
-    if isinstance(setting, str) and setting not in ("learned", "per_dimension"):
-        raise ValueError(
-            "scale must be a positive number, 'learned' or 'per_dimension', got "
-            f"{setting!r}."
-        )
+    if isinstance(setting, str) and setting not in NAMES:
+        names = " or ".join(map(repr, (*NAMES, *others)))
+        raise ValueError(f"scale must be a positive number, {names}, got {setting!r}.")
     if isinstance(setting, int | float) and not 0 < setting < math.inf:
         raise ValueError(f"scale must be positive and finite, got {setting}.")
     if not isinstance(setting, str):
