@@ -15,7 +15,7 @@ from experiments.errors import UserError
 from experiments.loop import say
 from experiments.models import Recipe
 from experiments.parts import build, fill, outsiders
-from experiments.scoring import likelihood_support
+from experiments.scoring import has_log_prob, likelihood_support
 from vaejax.batch import share
 
 TRAINING = (  # the arguments that settings keep as they are
@@ -73,6 +73,7 @@ def resolve(
             "Bernoulli likelihood is a loss but no log-likelihood; elbo and "
             "log_likelihood will be null. See --binarize and --likelihood."
         )
+    is_likelihood = is_likelihood and has_log_prob(recipe.model, shape)
     data = {name: arguments[name] for name in ("dataset", "data_dir", "validation")}
     data |= {
         "validation_fraction": arguments["validation_fraction"],

@@ -386,8 +386,8 @@ MUTATIONS = (
     Mutation(
         "others of the batch for all others of the data set",
         "objectives/beta_tc.py",
-        "(num_examples - 1) / (num_examples * num_others)",
-        "1 / num_others",
+        "(num_examples - 1) / (num_examples * max(own.shape[1] - 1, 1))",
+        "1 / max(own.shape[1] - 1, 1)",
         "objectives/test_beta_tc.py::test_the_stratified_density_averages_exactly_to_"
         "that_of_the_data_set",
     ),
@@ -463,7 +463,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a spectral norm without a gradient",
-        "objectives/regularized.py",
+        "spectral_norm.py",
         "@ matrix @ right",
         "@ fixed @ right",
         "objectives/test_regularized.py::test_the_gradient_of_the_spectral_norm_is_the_"

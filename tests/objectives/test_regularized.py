@@ -10,7 +10,8 @@ from tests import toy
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Family
 from vaejax.objectives import reconstruction, regularized
-from vaejax.objectives.regularized import spectral_norm, weights
+from vaejax.objectives.regularized import weights
+from vaejax.spectral_norm import spectral_norm
 
 LATENT = 3
 NETWORK = networks.mlp(hidden=(7,))

@@ -1,9 +1,9 @@
 """Multi-scale structural similarity in the place of a likelihood."""
 
-import math
 from typing import Any
 
 from vaejax.base import Distribution, Family
+from vaejax.checks import check_weights
 from vaejax.distributions.ms_ssim import MSSSIM, WEIGHTS, scales_that_fit
 from vaejax.networks import Network, decoded
 
@@ -47,8 +47,7 @@ def ms_ssim(
         raise ValueError(
             f"MS-SSIM is for images [H, W] or [H, W, C], got events {event_shape}."
         )
-    if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-        raise ValueError(f"weight must be at least 0 and finite, got {weight}.")
+    check_weights(weight=weight)
     if window < 2:
         raise ValueError(f"window must be at least 2 pixels, got {window}.")
     height, width, *_ = event_shape

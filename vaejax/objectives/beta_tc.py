@@ -1,15 +1,14 @@
 """The ELBO, its rate in three parts: one of them is the total correlation."""
 
-import math
 from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
 from vaejax.base import Distribution, Key, Metrics, Model, Objective, Params, X
 from vaejax.batch import global_batch, local_rows
+from vaejax.checks import check_weights
 
 
 def weighted(own: jax.Array, num_examples: int) -> jax.Array:
@@ -19,8 +18,7 @@ def weighted(own: jax.Array, num_examples: int) -> jax.Array:
 
 def stratified(own: jax.Array, num_examples: int) -> jax.Array:
     """Those of minibatch-stratified sampling: an example stands for itself alone."""
-    num_others = max(own.shape[1] - 1, 1)
-    others = (num_examples - 1) / (num_examples * num_others)
+    others = (num_examples - 1) / (num_examples * max(own.shape[1] - 1, 1))
     return jnp.where(own, 1 / num_examples, others)
 
 
@@ -86,14 +84,11 @@ def beta_tc(
     References:
       Chen et al., 2018, https://arxiv.org/abs/1802.04942, equation 4 and the appendix.
     """
-    for name, weight in {"alpha": alpha, "beta": beta, "gamma": gamma}.items():
-        if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-            raise ValueError(f"{name} must be at least 0 and finite, got {weight}.")
+    check_weights(alpha=alpha, beta=beta, gamma=gamma)
     if num_examples < 1:
         raise ValueError(f"num_examples must be at least 1, got {num_examples}.")
     if estimator not in ESTIMATORS:
-        names = " or ".join(ESTIMATORS)
-        raise ValueError(f"estimator must be {names}, got {estimator!r}.")
+        raise ValueError(f"estimator: {' or '.join(ESTIMATORS)}, not {estimator!r}.")
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)
@@ -109,16 +104,16 @@ def beta_tc(
         log_w = jnp.log(ESTIMATORS[estimator](own, num_examples))  # [b, B]
         joint = logsumexp(log_w + terms.sum(axis=-1), axis=1)  # log q(z): [b]
         product = logsumexp(log_w[..., None] + terms, axis=1).sum(axis=-1)
+        log_p = prior.log_prob(z)
         parts = {
             "mutual_information": log_q - joint,
             "total_correlation": joint - product,
-            "dimension_rate": product - prior.log_prob(z),
+            "dimension_rate": product - log_p,
         }
         distortion = model.decode(params, z).distortion(x)
-        weighted = zip((alpha, beta, gamma), parts.values(), strict=True)
-        total = distortion + sum(weight * part for weight, part in weighted)
-        rate = log_q - prior.log_prob(z)
-        return total, {"distortion": distortion, "rate": rate, **parts}
+        metrics = {"distortion": distortion, "rate": log_q - log_p, **parts}
+        each = zip((alpha, beta, gamma), parts.values(), strict=True)
+        return distortion + sum(weight * part for weight, part in each), metrics
 
     return Objective(loss)
 
@@ -132,6 +127,4 @@ def _terms(posteriors: Distribution, z: jax.Array) -> jax.Array:
             f"beta_tc needs the density of every dimension, which {type(posteriors)} "
             "does not have: use a diagonal posterior, such as diagonal_normal."
         ) from error
-    terms = apart.log_prob(z[:, None])
-    chex.assert_rank(terms, 3)
-    return terms
+    return apart.log_prob(z[:, None])

@@ -1,6 +1,5 @@
 """The evidence lower bound with its rate held at a capacity."""
 
-import math
 from typing import Literal
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X, total_rate
 from vaejax.batch import global_mean
+from vaejax.checks import check_weights
 from vaejax.rates import analytic
 
 
@@ -55,9 +55,7 @@ def capacity(
         raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
     if per not in ("batch", "example"):
         raise ValueError(f"per must be 'batch' or 'example', got {per!r}.")
-    for name, value in {"gamma": gamma, "capacity": capacity}.items():
-        if isinstance(value, int | float) and not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be at least 0 and finite, got {value}.")
+    check_weights(gamma=gamma, capacity=capacity)
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)

@@ -1,6 +1,5 @@
 """The ELBO with a penalty that makes the codes uncorrelated."""
 
-import math
 from typing import Literal
 
 import jax
@@ -19,6 +18,7 @@ from vaejax.base import (
     total_rate,
 )
 from vaejax.batch import global_batch
+from vaejax.checks import check_weights
 from vaejax.distributions import Normal
 from vaejax.rates import analytic
 
@@ -82,9 +82,9 @@ def dip(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be 'i' or 'ii', got {kind!r}.")
-    for weight in (lambda_diagonal, lambda_off_diagonal):
-        if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-            raise ValueError(f"a lambda must be at least 0 and finite, got {weight}.")
+    check_weights(
+        lambda_diagonal=lambda_diagonal, lambda_off_diagonal=lambda_off_diagonal
+    )
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)

@@ -1,10 +1,9 @@
 """The evidence lower bound."""
 
-import math
-
 import jax
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, Rate, X, total_rate
+from vaejax.checks import check_weights
 from vaejax.rates import analytic
 
 
@@ -38,8 +37,7 @@ def elbo(
     """
     if num_particles < 1:
         raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
-    if isinstance(beta, int | float) and not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be at least 0 and finite, got {beta}.")
+    check_weights(beta=beta)
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)

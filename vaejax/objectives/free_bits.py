@@ -1,6 +1,5 @@
 """The evidence lower bound with a rate that is free up to a threshold."""
 
-import math
 from typing import Literal
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Distribution, Key, Metrics, Model, Objective, Params, Rate, X, Z
 from vaejax.batch import global_mean
+from vaejax.checks import check_weights
 from vaejax.rates import analytic
 
 
@@ -51,8 +51,7 @@ def free_bits(
         raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
     if kind not in ("per_dimension", "per_group"):
         raise ValueError(f"kind must be per_dimension or per_group, got {kind!r}.")
-    if isinstance(free_nats, int | float) and not 0 <= free_nats < math.inf:
-        raise ValueError(f"free_nats must be at least 0 and finite, got {free_nats}.")
+    check_weights(free_nats=free_nats)
 
     def per_dimension(
         q: Distribution, p: Distribution, z: Z, log_q: jax.Array

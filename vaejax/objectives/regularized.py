@@ -1,16 +1,15 @@
 """Regularised auto-encoders: small codes and a smooth decoder, without any noise."""
 
-import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, X, split
 from vaejax.batch import global_key
-
-NUM_ITERATIONS = 10  # of the power method
+from vaejax.checks import check_weights
+from vaejax.spectral_norm import spectral_norm
 
 Penalty = Callable[[Key, Model, Params, jax.Array], jax.Array]
 
@@ -42,24 +41,6 @@ def spectral(key: Key, model: Model, params: Params, z: jax.Array) -> jax.Array:
         for key, kernel in zip(keys, kernels, strict=True)
     ]
     return jnp.sum(jnp.square(jnp.array(norms)))
-
-
-def spectral_norm(key: Key, matrix: jax.Array) -> jax.Array:
-    """The largest singular value by the power method, its gradient exact at the limit.
-
-    From below: it starts from a random direction, which is always right on average.
-    """
-    fixed = jax.lax.stop_gradient(matrix)
-
-    def unit(vector: jax.Array) -> jax.Array:
-        return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
-
-    def body(_: Any, right: jax.Array) -> jax.Array:
-        return unit(fixed.T @ (fixed @ right))
-
-    start = unit(jax.random.normal(key, matrix.shape[1:]))
-    right = jax.lax.fori_loop(0, NUM_ITERATIONS, body, start)
-    return unit(fixed @ right) @ matrix @ right
 
 
 def weights(params: Params) -> list[jax.Array]:
@@ -128,9 +109,7 @@ def regularized(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
-    for weight in (code_weight, decoder_weight):
-        if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-            raise ValueError(f"a weight must be at least 0 and finite, got {weight}.")
+    check_weights(code_weight=code_weight, decoder_weight=decoder_weight)
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         z_key, penalty_key = split(key)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.base import ConditionalModel, Key, Metrics, Objective, Params, X, split
+from vaejax.checks import check_weights
 from vaejax.networks.heads import Headed
 
 
@@ -39,8 +40,7 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
     References:
       Kingma et al., 2014, https://arxiv.org/abs/1406.5298, equations 7 and 9.
     """
-    if isinstance(alpha, int | float) and not 0 <= alpha < math.inf:
-        raise ValueError(f"alpha must be at least 0 and finite, got {alpha}.")
+    check_weights(alpha=alpha)
 
     def loss(
         key: Key, model: ConditionalModel, params: Params, batch: X

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, X, split
 from vaejax.batch import global_batch, global_key
+from vaejax.checks import check_weights
 
 
 def sliced_distance(
@@ -56,8 +57,7 @@ def sliced_wasserstein(
     References:
       Kolouri et al., 2019, https://arxiv.org/abs/1804.01947.
     """
-    if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-        raise ValueError(f"weight must be at least 0 and finite, got {weight}.")
+    check_weights(weight=weight)
     if num_projections < 1 or not 1 <= order < math.inf:
         raise ValueError(
             "num_projections and order must be at least 1, got "

@@ -1,6 +1,5 @@
 """The Wasserstein auto-encoder whose codes meet the prior by a kernel."""
 
-import math
 from typing import Literal
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, X, split
 from vaejax.batch import global_batch
+from vaejax.checks import check_weights
 from vaejax.mmd import mmd
 
 
@@ -47,8 +47,7 @@ def wae_mmd(
     References:
       Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558.
     """
-    if isinstance(weight, int | float) and not 0 <= weight < math.inf:
-        raise ValueError(f"weight must be at least 0 and finite, got {weight}.")
+    check_weights(weight=weight)
     discrepancy = mmd(kernel, scales, statistic)
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
