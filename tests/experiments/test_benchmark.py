@@ -54,6 +54,7 @@ def test_every_round_runs_everyone_once_and_begins_with_another():
     assert "".join(order) == "abcbcacab"
 
 
+@pytest.mark.slow
 def test_it_runs_end_to_end_without_its_peers(capsys):
     result = bench.benchmark(num_images=2 * BATCH, num_pairs=1, peers=())
     assert "vaejax reaches" in capsys.readouterr().out

@@ -400,6 +400,7 @@ def test_the_keys_of_training_and_of_scoring_differ():
     assert len(set(map(tuple, data))) == 5
 
 
+@pytest.mark.slow
 def test_validation_images_that_changed_are_noticed(capsys, images, tmp_path):
     held = np.load(images / "G.npz")["image"]
     np.savez(tmp_path / "V.npz", image=held)
@@ -422,6 +423,7 @@ def test_codes_drawn_from_a_fitted_gaussian_spread_as_the_codes_do(runs):
     np.testing.assert_allclose(z.var(axis=0), expected, rtol=0.07)  # 7 errors of 1 %
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_and_keeps_nothing_of_it(capsys, images, tmp_path):
     flags = ("--learning-rate", 1e30, "--num-epochs", 2)
     code, _, err = train(capsys, images, tmp_path, *flags)

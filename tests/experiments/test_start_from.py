@@ -23,6 +23,7 @@ def source(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_another_objective_goes_on_from_the_parameters_of_a_run(source, tmp_path):
     own = tmp_path / "own"
     words = ["--objective", "iwae", "--num-particles", "2", "--learning-rate", "1e-12"]

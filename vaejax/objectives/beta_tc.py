@@ -88,7 +88,7 @@ def beta_tc(
     if num_examples < 1:
         raise ValueError(f"num_examples must be at least 1, got {num_examples}.")
     if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator: {' or '.join(ESTIMATORS)}, not {estimator!r}.")
+        raise ValueError(f"estimator: {' or '.join(ESTIMATORS)}, got {estimator!r}.")
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         posterior, prior = model.encode(params, x), model.prior(params)
