@@ -33,6 +33,9 @@ ESTIMATORS: dict[str, Callable[[int], Objective]] = {
     "pathwise": lambda total: objectives.iwae(num_particles=total),
     "stl": lambda total: objectives.iwae(num_particles=total, gradient="stl"),
     "dreg": lambda total: objectives.iwae(num_particles=total, gradient="dreg"),
+    "resampled": lambda total: objectives.iwae(
+        num_particles=total, gradient="resampled"
+    ),
     "miwae": lambda total: objectives.miwae(
         num_bounds=min(BOUNDS, total), num_particles=max(1, total // BOUNDS)
     ),
@@ -98,7 +101,7 @@ def estimators(*, num_draws: int = 2000, seed: int = 0) -> dict[str, Any]:
                 for one, best in zip(own, moments["dreg"], strict=True)
             ]
             for name, own in moments.items()
-            if name in ("pathwise", "stl")
+            if name in ("pathwise", "stl", "resampled")
         },
     }
     print(table(result))

@@ -111,6 +111,7 @@ ROWS = {
     "iwae": row(iwae(num_particles=3)),
     "iwae, stl": row(iwae(num_particles=3, gradient="stl")),
     "iwae, dreg": row(iwae(num_particles=3, gradient="dreg")),
+    "iwae, resampled": row(iwae(num_particles=3, gradient="resampled")),
     "miwae": row(miwae(**FOUR)),
     "miwae, dreg": row(miwae(**FOUR, gradient="dreg")),
     "piwae": row(piwae(**FOUR)),

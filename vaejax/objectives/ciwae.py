@@ -25,7 +25,7 @@ def ciwae(
     Args:
       num_particles: K, posterior samples per example, at least 1.
       beta: the share of the ELBO, from 0 to 1; may be traced.
-      gradient: of the posterior's parameters: `pathwise`, `stl` or `dreg`, see `iwae`.
+      gradient: `pathwise`, `stl`, `dreg` or `resampled`, see `iwae`.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their

@@ -26,7 +26,7 @@ def miwae(
     Args:
       num_particles: K, posterior samples in each bound, at least 1.
       num_bounds: M, bounds averaged, at least 1.
-      gradient: of the posterior's parameters: `pathwise`, `stl` or `dreg`, see `iwae`.
+      gradient: `pathwise`, `stl`, `dreg` or `resampled`, see `iwae`.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their

@@ -24,7 +24,7 @@ def piwae(
     Args:
       num_particles: K, posterior samples in each bound of the posterior, at least 1.
       num_bounds: M, such bounds, at least 1.
-      gradient: of the posterior's parameters: `pathwise`, `stl` or `dreg`, see `iwae`.
+      gradient: `pathwise`, `stl`, `dreg` or `resampled`, see `iwae`.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their
@@ -39,7 +39,10 @@ def piwae(
     inference = miwae(
         num_particles=num_particles, num_bounds=num_bounds, gradient=gradient
     )
-    generative = iwae(num_particles=num_bounds * num_particles)
+    generative = iwae(
+        num_particles=num_bounds * num_particles,
+        gradient="resampled" if gradient == "resampled" else "pathwise",
+    )
     fixed = jax.lax.stop_gradient
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:

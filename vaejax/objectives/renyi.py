@@ -26,7 +26,7 @@ def renyi(
     Args:
       num_particles: K, posterior samples per example, at least 1.
       alpha: order of the divergence, any finite number; may be traced.
-      gradient: of the posterior's parameters: `pathwise`, `stl` or `dreg`, see `iwae`.
+      gradient: `pathwise`, `stl`, `dreg` or `resampled`, see `iwae`.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their
