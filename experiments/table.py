@@ -5,8 +5,9 @@
 Every row is a run of `train vae` in a folder of its own, with the same networks,
 optimizer, budget of CPU time and early stopping on images held out of training. A step
 with 50 particles costs ten plain ones, although one of them alone goes backward, so
-IWAE goes on from a VAE that has had half of the budget. Then the same images, with the same noise, are scored under each. What is
-finished is read back, so a stopped table goes on where it was.
+IWAE goes on from a VAE that has had half of the budget. Then the same images, with the
+same noise, are scored under each. What is finished is read back, so a stopped table
+goes on where it was.
 """
 
 from pathlib import Path

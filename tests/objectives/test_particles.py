@@ -327,7 +327,7 @@ def test_model_gradients_are_those_of_pathwise_in_every_draw():
         (renyi, {"alpha": 0.4}),
     ],
 )
-def test_one_particle_drawn_again_has_the_pathwise_gradient_on_average(
+def test_one_particle_drawn_again_has_the_gradient_of_dreg_on_average(
     factory, arguments
 ):
     arguments = {"num_particles": 4} | arguments
@@ -342,7 +342,7 @@ def test_one_particle_drawn_again_has_the_pathwise_gradient_on_average(
         return jax.value_and_grad(loss)(jax.tree.map(jnp.asarray, PARAMS))
 
     keys = toy.keys(1, 20_000)[:, None]
-    exact = jax.jit(functools.partial(gradient, "pathwise"))
+    exact = jax.jit(functools.partial(gradient, "dreg"))
     value, expected = exact(toy.keys(2, 1))
     values, got = jax.jit(jax.vmap(functools.partial(gradient, "resampled")))(keys)
     np.testing.assert_allclose(values, value, rtol=1e-5)

@@ -18,7 +18,7 @@ def iwae(*, num_particles: int = 50, gradient: Gradient = "pathwise") -> Objecti
         signal-to-noise ratio falls as K grows for `pathwise` and rises for `dreg`
         (doubly reparameterised), both unbiased. `stl` (sticking the landing) is
         unbiased at K = 1 only: in one example, solved exactly by quadrature, its bias
-        is 41% of the gradient at K = 2 and 67% at K = 3. `resampled` is `pathwise` on
+        is 41% of the gradient at K = 2 and 67% at K = 3. `resampled` is `dreg` on
         average and sends one particle backward, so that a step of many particles takes
         a third of the time.
 

@@ -63,7 +63,7 @@ def weighted_particles(
     - `dreg`, doubly reparameterised, replaces the second by what it equals on average,
       :math:`-\frac{\partial^2 L}{\partial l_k^2} \frac{\partial l_k}{\partial z_k}
       \frac{d z_k}{d \phi}`: zero at the true posterior as well, without a bias.
-    - `resampled` is `pathwise` on average, for all parameters: of K particles that went
+    - `resampled` is `dreg` on average, for all parameters: of K particles that went
       forward one, drawn with its slope for a probability, goes backward. With many
       particles a step takes a third of the time, and its gradient has the noise of one.
 
@@ -129,7 +129,6 @@ class Forward(NamedTuple):
     posterior: Distribution
     prior: Distribution
     z: Z  # `[K, B, ...]`, with its gradient
-    log_q: jax.Array  # `[K, B]`, with its gradient
     distortion: jax.Array  # `[K, B]`, without
     rate: jax.Array  # `[K, B]`, without
     bound: Bound  # without
@@ -148,7 +147,7 @@ def _forward(
     distortion = model.decode(fixed(params), fixed(z)).distortion(x)
     rate = fixed(log_q) - fixed(prior).log_prob(fixed(z))
     weighed = bound(-distortion - rate)
-    return Forward(posterior, prior, z, log_q, distortion, rate, weighed)
+    return Forward(posterior, prior, z, distortion, rate, weighed)
 
 
 def _dreg(
@@ -164,13 +163,8 @@ def _dreg(
     Once compiled, its pass through the decoder and that of `_forward` are one.
     """
     own = _forward(bound, num_particles, key, model, params, x)
-    value, slope, doubly = own.bound
-    scale = doubly / jnp.maximum(slope, TINY)
-    z = jax.tree.map(lambda leaf: scaled(leaf, scale), own.z)
-    log_joint = own.prior.log_prob(z) - model.decode(params, z).distortion(x)
-    log_weights = log_joint - fixed(own.posterior).log_prob(z)
-    surrogate = (slope * log_weights).sum(axis=0)
-    return value + (surrogate - fixed(surrogate)), own.distortion, own.rate
+    surrogate = _doubly(own, own.z, own.bound.doubly, own.bound.slope, model, params, x)
+    return _valued(own, surrogate)
 
 
 def _resampled(
@@ -181,10 +175,10 @@ def _resampled(
     params: Params,
     x: X,
 ) -> Terms:
-    r"""The surrogate :math:`l_k \sum_j L'_j`, k drawn with probabilities ~ L'."""
+    r"""The surrogate of DReG in one particle, drawn with probabilities :math:`L'_k`."""
     draw_key, pick_key = split(key)
     own = _forward(bound, num_particles, draw_key, model, params, x)
-    value, slope, _ = own.bound
+    slope = own.bound.slope  # [K, B]
     gumbel = noise(jax.random.gumbel, pick_key, slope.shape[:1], slope.shape[1:], 0)
     picked = jnp.argmax(jnp.log(slope) + gumbel, axis=0, keepdims=True)  # [1, B]
 
@@ -193,9 +187,31 @@ def _resampled(
         return jnp.take_along_axis(leaf, row, axis=0)
 
     z = jax.tree.map(pick, own.z)
+    total = slope.sum(axis=0, keepdims=True)
+    doubly = pick(own.bound.doubly / jnp.maximum(slope, TINY)) * total
+    return _valued(own, _doubly(own, z, doubly, total, model, params, x))
+
+
+def _doubly(
+    own: Forward,
+    z: Z,
+    doubly: jax.Array,
+    slope: jax.Array,
+    model: Model,
+    params: Params,
+    x: X,
+) -> jax.Array:
+    """The sum of slopes times log weights, their gradient in z times doubly / slope."""
+    scale = doubly / jnp.maximum(slope, TINY)
+    z = jax.tree.map(lambda leaf: scaled(leaf, scale), z)
     log_joint = own.prior.log_prob(z) - model.decode(params, z).distortion(x)
-    surrogate = slope.sum(axis=0) * (log_joint - pick(own.log_q))[0]
-    return value + (surrogate - fixed(surrogate)), own.distortion, own.rate
+    return (slope * (log_joint - fixed(own.posterior).log_prob(z))).sum(axis=0)
+
+
+def _valued(own: Forward, surrogate: jax.Array) -> Terms:
+    """The terms, with the value of the bound and the gradient of the surrogate."""
+    value = own.bound.value + (surrogate - fixed(surrogate))
+    return value, own.distortion, own.rate
 
 
 @jax.custom_jvp
