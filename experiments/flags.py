@@ -252,6 +252,7 @@ def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:
     """
     *outer, inner = flag.path
     kinds = [outer[-1]] if outer and outer[-1] in parts.AXES else list(parts.AXES)
+    kinds = kinds if chosen else []  # a verb without parts
     owners = [
         f"{kind} {name}"
         for kind in kinds
@@ -263,8 +264,7 @@ def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:
             f"{shown(path)} {choice.name}" for path, choice in chosen.items()
         )
         raise UserError(
-            f"{flag.words[0]} belongs to {', '.join(owners)}; chosen here: "
-            f"{picked or 'none'}."
+            f"{flag.words[0]} belongs to {', '.join(owners)}; chosen here: {picked}."
         )
     known = own.union(*(path[1:] for path in chosen))
     known |= {

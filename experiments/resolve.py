@@ -47,7 +47,7 @@ def resolve(
     chosen = fill(arguments["model"], {"num_examples": num_images})
     try:
         recipe = build("model", chosen, outsiders(chosen))(shape)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     training = {name: arguments[name] for name in TRAINING}
     epoch_steps = num_images // arguments["batch_size"]
@@ -142,7 +142,7 @@ def _try_out(
     x = jax.ShapeDtypeStruct(batch_shape, jnp.float32)
     try:
         jax.eval_shape(first_step, jax.random.key(0), init, x)
-    except (AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, OverflowError, TypeError, ValueError) as error:
         if outside:
             traceback.print_exc()
         raise UserError(f"these parts do not go together: {error}") from error

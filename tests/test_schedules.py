@@ -21,6 +21,10 @@ def test_the_warm_up_rises_in_a_line_and_stays():
     np.testing.assert_allclose(got, [0.5, 0.75, 1, 1])
 
 
+def test_a_warm_up_may_be_longer_than_any_run():
+    assert linear(num_warmup_steps=10**10)(jnp.int32(100)) == np.float32(1e-8)
+
+
 def test_the_warm_up_is_that_of_optax():
     steps = jnp.arange(12)
     expected = optax.linear_schedule(0.2, 1.0, 10)(steps)
@@ -59,7 +63,10 @@ def test_an_objective_built_in_the_step_follows_any_schedule_in_one_program(sche
     ("make", "flags", "message"),
     [
         (linear, {"num_warmup_steps": 0}, r"num_warmup_steps.*at least 1, got 0"),
-        (cyclical, {"num_cycle_steps": 0}, r"num_cycle_steps.*at least 1, got 0"),
+        (linear, {"num_warmup_steps": 9, "start": -1.0}, r"start must be at least 0"),
+        (linear, {"num_warmup_steps": 9, "start": float("nan")}, r"start must.*nan"),
+        (cyclical, {"num_cycle_steps": 0}, r"num_cycle_steps.*at least 1.*got 0"),
+        (cyclical, {"num_cycle_steps": 2**31}, r"num_cycle_steps.*below 2\^31"),
         (cyclical, {"num_cycle_steps": 9, "ramp": 0.0}, r"ramp.*above 0.*got 0"),
         (cyclical, {"num_cycle_steps": 9, "ramp": 1.5}, r"ramp.*at most 1, got 1.5"),
     ],

@@ -33,6 +33,8 @@ class Distribution:
     # Which values have a density: "real", "binary", "unit_interval", "levels" (of grey,
     # in [0, 1]) or "counts".
     support: ClassVar[str] = "real"
+    # Whether `distortion` fits a parameter to all values that it is given at once.
+    fits_batch: ClassVar[bool] = False
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Z:
         """Draws `[*sample_shape, *batch_shape, *event_shape]`.
@@ -132,9 +134,10 @@ class Objective(NamedTuple):
     """
 
     # Each takes `(key, model, params, x)`; most models are a `Model`, and that of
-    # batches `(x, y)` is a `ConditionalModel`.
+    # batches `(x, y)` is a `ConditionalModel`. The loss is given `[B]` keys.
     loss: Callable[[Key, Any, Params, X], tuple[jax.Array, Metrics]]
     init: Callable[[Key, Any, Params, X], Any] = nothing
+    visible: Callable[[X], X] = lambda x: x  # what others may see of a batch
 
 
 def total_rate(rates: tuple[jax.Array, ...]) -> jax.Array:

@@ -1,7 +1,32 @@
-"""What hyperparameters of many parts must fulfil."""
+"""What parts must fulfil, said where they meet."""
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+
+from vaejax.base import Distribution, Params, Z
+
+TINY, HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
+
+def check_positive(**numbers: Any) -> None:
+    """Refuses what is not above 0 in float32; arrays, and names, are not looked at.
+
+    Args:
+      **numbers: by the names that the user gave them.
+
+    Raises:
+      ValueError: if one is a Python number that is not positive or not finite, or
+        would be 0 or infinite in float32.
+    """
+    for name, number in numbers.items():
+        if isinstance(number, int | float) and not TINY <= number <= HUGE:
+            raise ValueError(
+                f"{name} must be positive and finite, got {number}; float32 reaches "
+                f"from {TINY:.1g} to {HUGE:.1g}."
+            )
 
 
 def check_weights(**weights: Any) -> None:
@@ -16,3 +41,29 @@ def check_weights(**weights: Any) -> None:
     for name, weight in weights.items():
         if isinstance(weight, int | float) and not 0 <= weight < math.inf:
             raise ValueError(f"{name} must be at least 0 and finite, got {weight}.")
+
+
+Decode = Callable[[Params, Z], Distribution]
+
+
+def one_by_one(decode: Decode, who: str) -> Decode:
+    """The same p(x|z), refused if its distortion fits a parameter to the batch.
+
+    Args:
+      decode: of a model.
+      who: needs the terms of single examples.
+
+    Raises:
+      TypeError: at the first use.
+    """
+
+    def checked(params: Params, z: Z) -> Distribution:
+        likelihood = decode(params, z)
+        if likelihood.fits_batch:
+            raise TypeError(
+                f"{who} judges examples one by one, and {type(likelihood).__name__} "
+                "fits a parameter to the batch: learn it, normal(scale='learned')."
+            )
+        return likelihood
+
+    return checked

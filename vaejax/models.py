@@ -69,7 +69,8 @@ def conditional_latent_variable_model(
     """The model p(x|z,y) p(z) of x given y, with q(z|x,y); batches are `(x, y)`.
 
     The condition y is labels `[B]`, which networks see as one-hot vectors, or an array
-    `[B, C]` of numbers; one label, or one vector `[C]`, holds for the whole batch.
+    `[B, C]` of numbers; one label, or one vector `[C]`, holds for the whole batch. With
+    a label that is none of the classes everything is NaN.
     Networks are given pairs, `(x, y)` and `(z, y)`, which `networks.mlp` joins.
 
     Args:
@@ -94,7 +95,8 @@ def conditional_latent_variable_model(
 
     def given(y: jax.Array) -> Model:
         if num_classes is not None:
-            y = jax.nn.one_hot(y, num_classes)
+            known = ((y >= 0) & (y < num_classes))[..., None]
+            y = jnp.where(known, jax.nn.one_hot(y, num_classes), jnp.nan)
 
         def beside(lead: tuple[int, ...]) -> jax.Array:
             return jnp.broadcast_to(y, (*lead, y.shape[-1]))

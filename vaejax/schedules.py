@@ -16,6 +16,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from vaejax.checks import check_weights
+
 Schedule = Callable[[jax.Array], jax.Array]  # step `[]`, from 0 on, to a factor `[]`
 
 
@@ -29,13 +31,13 @@ def linear(*, num_warmup_steps: int, start: float = 0.0) -> Schedule:
 
     Args:
       num_warmup_steps: how many steps the rise takes, at least 1.
-      start: the factor at step 0.
+      start: the factor at step 0, at least 0.
 
     Returns:
       A function of the step.
 
     Raises:
-      ValueError: if `num_warmup_steps` is less than 1.
+      ValueError: if `num_warmup_steps` is less than 1 or `start` below 0.
 
     References:
       Bowman et al., 2016, https://arxiv.org/abs/1511.06349 (the weight of the rate).
@@ -45,8 +47,10 @@ def linear(*, num_warmup_steps: int, start: float = 0.0) -> Schedule:
             f"num_warmup_steps must be at least 1, got {num_warmup_steps}."
         )
 
+    check_weights(start=start)
+
     def factor(step: jax.Array) -> jax.Array:
-        return start + (1 - start) * jnp.minimum(step / num_warmup_steps, 1.0)
+        return start + (1 - start) * jnp.minimum(step / float(num_warmup_steps), 1.0)
 
     return factor
 
@@ -57,7 +61,7 @@ def cyclical(*, num_cycle_steps: int, ramp: float = 0.5) -> Schedule:
     `ramp=1` is a sawtooth.
 
     Args:
-      num_cycle_steps: how many steps a cycle takes, at least 1.
+      num_cycle_steps: how many steps a cycle takes, at least 1 and below 2^31.
       ramp: the share of a cycle in which the factor rises, above 0 and at most 1.
 
     Returns:
@@ -69,8 +73,10 @@ def cyclical(*, num_cycle_steps: int, ramp: float = 0.5) -> Schedule:
     References:
       Fu et al., 2019, https://arxiv.org/abs/1903.10145.
     """
-    if num_cycle_steps < 1:
-        raise ValueError(f"num_cycle_steps must be at least 1, got {num_cycle_steps}.")
+    if not 1 <= num_cycle_steps < 2**31:
+        raise ValueError(
+            f"num_cycle_steps must be at least 1 and below 2^31, got {num_cycle_steps}."
+        )
     if not 0 < ramp <= 1:
         raise ValueError(f"ramp must be above 0 and at most 1, got {ramp}.")
 

@@ -62,7 +62,7 @@ def init_state(
 
     def init(key: Key, x: X) -> TrainState:
         model_key, objective_key, train_key = jax.random.split(key, 3)
-        params = model.init(model_key, x)
+        params = model.init(model_key, objective.visible(x))
         params |= {"objective": objective.init(objective_key, model, params, x)}
         step = jnp.zeros((), jnp.int32)
         return TrainState(step, params, optimizer.init(params), train_key)

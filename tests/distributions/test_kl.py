@@ -6,7 +6,13 @@ import scipy.integrate
 import scipy.stats
 
 from tests import toy
-from vaejax.distributions import Bernoulli, Normal, PointMass, kl_divergence
+from vaejax.distributions import (
+    Bernoulli,
+    FullNormal,
+    Normal,
+    PointMass,
+    kl_divergence,
+)
 
 Q = Normal(jnp.array([[0.5, -1.0], [2.0, 0.1]]), jnp.array([[0.5, 2.0], [1.5, 0.3]]))
 P = Normal(jnp.array([0.2, 0.4]), jnp.array([1.3, 0.8]))
@@ -68,3 +74,21 @@ def test_the_textbook_form_loses_those_digits():
 def test_a_pair_without_a_closed_form_is_an_error_that_names_sampled(pair):
     with pytest.raises(TypeError, match="sampled"):
         kl_divergence(*pair)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-3, 0.3, 3.0, 1e3, 1e5])
+@pytest.mark.parametrize("other", [1e-3, 1.0, 1e3])
+def test_it_is_that_of_float64_for_scales_far_apart(scale, other):
+    exact = float(np.float32(scale)) / float(np.float32(other))
+    expected = 0.5 * (exact**2 - 1 - 2 * np.log(exact))
+    p = Normal(0.0, jnp.float32(other), 0)
+
+    def kl(scale):
+        return kl_divergence(Normal(0.0, scale, 0), p)
+
+    value, slope = jax.value_and_grad(kl)(jnp.float32(scale))
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-12)
+    slopes = (exact - 1 / exact) / float(np.float32(other))
+    np.testing.assert_allclose(slope, slopes, rtol=1e-5, atol=1e-12)
+    full, wide = (FullNormal(jnp.zeros(1), s * jnp.eye(1)) for s in (scale, other))
+    np.testing.assert_allclose(full.kl_to(wide), expected, rtol=1e-6, atol=1e-12)

@@ -110,3 +110,22 @@ def test_temperature_scales_the_deviations_from_the_mean():
     cold = toy.sample(Q.tempered(0.5), key, (7,)) - Q.loc
     warm = toy.sample(Q, jax.random.clone(key), (7,)) - Q.loc
     np.testing.assert_allclose(cold, 0.5 * warm, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-2, 1.0])
+def test_columns_that_are_parallel_lose_no_digit(scale):
+    """Where I + W^T W is formed, its Cholesky factor has no real root."""
+    column = RNG.normal(size=(3, 4, 1)).astype(np.float32)
+    factor = 5 * np.concatenate([column, column], axis=-1)
+    scales = np.full((3, 4), scale, np.float32)
+    q = LowRankNormal(jnp.array(LOC), jnp.array(scales), jnp.array(factor))
+    x = q.sample(jax.random.key(0), (20,))
+    expected = [
+        log_prob(x[:, i], LOC[i], covariance(scales[i], factor[i])) for i in range(3)
+    ]
+    np.testing.assert_allclose(
+        q.log_prob(x), np.stack(expected, axis=1), rtol=1e-4, atol=0.05
+    )
+    gradient = jax.grad(lambda q: q.log_prob(x).sum() + q.kl_to(P).sum())(q)
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()

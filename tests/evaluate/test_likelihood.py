@@ -1,13 +1,16 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 import vaejax
 from tests import toy
 from vaejax import likelihoods, posteriors, priors
+from vaejax.distributions import Normal
 from vaejax.evaluate import log_likelihood
 from vaejax.objectives import iwae
 
@@ -135,3 +138,26 @@ def test_a_point_mass_has_no_likelihood():
 def test_a_count_below_1_is_an_error(counts):
     with pytest.raises(ValueError, match="at least 1"):
         log_likelihood(jax.random.key(0), MODEL, PARAMS, X, **counts)
+
+
+@pytest.mark.parametrize("log_p", [-300.0, -10_137.0, -196_605.0, 1e6])
+def test_the_size_of_log_p_costs_no_digit_in_thousands_of_chunks(log_p):
+    """All weights are p(x): the estimate is exact, whatever it is."""
+    normal = Normal(jnp.zeros((1, 2)), jnp.ones((1, 2)))
+
+    @struct.dataclass
+    class Constant(vaejax.Distribution):
+        shape: Any
+
+        def log_prob(self, value):
+            return jnp.full(self.shape.shape[:-1], log_p)
+
+    model = vaejax.Model(
+        None, lambda params, x: normal, lambda params, z: Constant(z), lambda _: normal
+    )
+    estimate, terms = log_likelihood(
+        jax.random.key(0), model, {}, jnp.zeros((1, 2)), 5000, chunk=1
+    )
+    np.testing.assert_allclose(estimate, log_p, rtol=1e-7)
+    np.testing.assert_allclose(terms["effective_sample_size"], 5000, rtol=1e-6)
+    np.testing.assert_allclose(terms["monte_carlo_error"], 0, atol=1e-3)

@@ -143,9 +143,14 @@ def test_levels_are_the_numbers_over_the_last(factory, flag):
 REFUSED = [
     ("laplace", {"scale": 0.0}, "scale must be positive and finite, got 0.0"),
     ("laplace", {"scale": "optimal"}, "'learned' or 'per_dimension', got 'optimal'"),
+    ("laplace", {"scale": 1e-50}, "float32 reaches from 1e-38 to 3e\\+38"),
     ("student_t", {"scale": math.nan}, "scale must be positive and finite, got nan"),
     ("student_t", {"degrees_of_freedom": -1}, "positive and finite, got -1"),
-    ("student_t", {"degrees_of_freedom": math.inf}, "got inf; for infinity use normal"),
+    (
+        "student_t",
+        {"degrees_of_freedom": math.inf},
+        "got inf: use normal",
+    ),
     ("student_t", {"degrees_of_freedom": "fixed"}, "or 'learned', got 'fixed'"),
     ("discretized_logistic", {"num_levels": 1}, "at least 2, got 1"),
     ("discretized_logistic_mixture", {"num_levels": 1}, "got 1 and 5"),
@@ -162,3 +167,16 @@ REFUSED = [
 def test_what_cannot_be_is_refused_by_the_factory(name, flags, message):
     with pytest.raises(ValueError, match=message):
         getattr(likelihoods, name)(toy.identity(), (3,), **flags)
+
+
+def test_a_value_far_from_student_t_costs_its_logarithm():
+    far = np.array([1e3, 1e8, 1e10, 1e20, 1e30])
+
+    def log_prob(nu, value):
+        return StudentT(jnp.zeros(5), 1.0, nu, event_ndims=0).log_prob(value)
+
+    for nu in (1.0, 5.0, 1e4):
+        got = log_prob(jnp.float32(nu), jnp.asarray(far, float))
+        np.testing.assert_allclose(got, scipy.stats.t(nu).logpdf(far), rtol=2e-5)
+        slopes = jax.grad(lambda nu: log_prob(nu, jnp.asarray(far, float)).sum())(nu)
+        assert np.isfinite(slopes)

@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import vaejax
 from tests import toy
 from vaejax.base import Objective, split
-from vaejax.objectives import denoising, elbo, reconstruction
+from vaejax.objectives import denoising, elbo, masked, reconstruction
 
 EXACT = toy.linear_gaussian()
 MODEL, X = EXACT.model(), EXACT.draw(16)
@@ -54,3 +55,25 @@ def test_what_the_objective_learns_stays_its_own():
 
     learns = elbo()._replace(init=init)
     assert denoising(learns, lambda key, x: x).init is init
+
+
+def test_around_or_inside_a_mask_hidden_values_reach_nothing():
+    model, params = vaejax.missing.mask_blind(MODEL), EXACT.params(0.5)
+    mask = jnp.arange(X.size).reshape(X.shape) % 4 > 0
+    noise = jax.random.normal(jax.random.key(3), X.shape)
+
+    def corruption(key, x):
+        return (x[0] + noise, x[1]) if isinstance(x, tuple) else x + noise
+
+    for objective in (
+        masked(denoising(elbo(), corruption)),
+        denoising(masked(elbo()), corruption),
+    ):
+        losses = [
+            objective.loss(
+                toy.keys(0, 16), model, params, (jnp.where(mask, X, hidden), mask)
+            )[0]
+            for hidden in (0.0, 1000.0, jnp.nan)
+        ]
+        np.testing.assert_array_equal(losses[0], losses[1])
+        np.testing.assert_array_equal(losses[0], losses[2])

@@ -460,3 +460,15 @@ def test_a_bad_count_or_estimator_is_an_error(factory):
         ValueError, match=r"pathwise, stl, dreg, resampled, got 'score'"
     ):
         factory(gradient="score")
+
+
+def test_a_particle_is_not_drawn_again_for_a_likelihood_that_fits_the_batch():
+    network = networks.mlp(hidden=(3,))
+    model = vaejax.latent_variable_model(
+        posteriors.diagonal_normal(network, 2),
+        priors.standard_normal(2),
+        likelihoods.normal(network, (6,), scale="optimal"),
+    )
+    params = model.init(jax.random.key(0), toy.bits(8))
+    with pytest.raises(TypeError, match="resampled' judges examples one by one"):
+        iwae(gradient="resampled").loss(toy.keys(0, 8), model, params, toy.bits(8))

@@ -1,12 +1,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import vaejax
 from tests import toy, toy_conditional
-from vaejax import networks
+from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Objective
-from vaejax.objectives import conditional, elbo, iwae, m2, predict
+from vaejax.objectives import conditional, elbo, iwae, m2, masked, predict
 
 EXACT = toy_conditional.conditional_gaussian()
 MODEL = EXACT.model()
@@ -142,3 +144,55 @@ def test_what_the_objective_under_it_learns_is_its_own():
         toy.keys(0, 12), MODEL, EXACT.params(0.5), batch
     )[0]
     assert (got > alone).all()  # every bound here is above 0
+
+
+@pytest.mark.parametrize("label", [-2, 3])
+def test_a_label_that_is_no_class_gives_nan(label):
+    for objective in (m2(elbo(), CLASSIFIER), conditional(elbo())):
+        loss, _ = objective.loss(
+            toy.keys(0, 12), MODEL, EXACT.params(), (X, LABEL.at[4].set(label))
+        )
+        np.testing.assert_array_equal(np.isnan(loss), np.arange(12) == 4)
+
+
+def test_a_likelihood_that_fits_the_batch_is_refused():
+    network = networks.mlp(hidden=(3,))
+    model = vaejax.conditional_latent_variable_model(
+        posteriors.diagonal_normal(network, 2),
+        priors.standard_normal(2),
+        likelihoods.normal(network, (4,), scale="optimal"),
+        num_classes=3,
+    )
+    objective = m2(elbo(), CLASSIFIER)
+    params = model.init(jax.random.key(0), (X, LABEL))
+    params |= {"objective": EXACT.params()["objective"]}
+    with pytest.raises(TypeError, match="m2 judges examples one by one, and Optimal"):
+        objective.loss(toy.keys(0, 12), model, params, (X, LABEL))
+
+
+def test_of_incomplete_examples_the_classifier_sees_what_was_observed():
+    network = networks.mlp(hidden=(3,))
+    classifier = networks.headed(network, 3)
+    model = vaejax.conditional_latent_variable_model(
+        posteriors.diagonal_normal(network, 2),
+        priors.standard_normal(2),
+        likelihoods.normal(network, (4,)),
+        num_classes=3,
+    )
+    objective = m2(masked(elbo()), classifier)
+    mask = jnp.arange(X.size).reshape(X.shape) % 4 > 0
+
+    def batch(hidden):
+        y = jnp.where(jnp.arange(12) < 6, LABEL, -1)
+        return (jnp.where(mask, X, hidden), mask), y
+
+    state = vaejax.init_state(
+        jax.random.key(0), model, objective, optax.sgd(0.1), batch(jnp.nan)
+    )
+    losses = [
+        objective.loss(toy.keys(0, 12), model, state.params, batch(hidden))[0]
+        for hidden in (0.0, 1000.0, jnp.nan)
+    ]
+    assert np.isfinite(losses[0]).all()
+    np.testing.assert_array_equal(losses[0], losses[1])
+    np.testing.assert_array_equal(losses[0], losses[2])

@@ -1,12 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.special
 
 import vaejax
 from tests import toy
-from vaejax import likelihoods, networks, posteriors, priors
+from vaejax import likelihoods, networks, objectives, posteriors, priors
 from vaejax.distributions import kl_divergence
 from vaejax.rates import sampled
 
@@ -105,3 +106,24 @@ def test_a_rate_in_closed_form_is_an_error_that_names_sampled():
 def test_unknown_weights_are_an_error():
     with pytest.raises(ValueError, match="uniform or learned, got 'equal'"):
         priors.vamp(2, weights="equal")
+
+
+def test_pseudo_inputs_start_from_what_was_observed():
+    network = networks.mlp(hidden=(3,))
+    model = vaejax.latent_variable_model(
+        posteriors.diagonal_normal(network, 2),
+        priors.vamp(2, num_components=4),
+        likelihoods.bernoulli(network, (6,)),
+    )
+    mask = jnp.arange(48).reshape(8, 6) % 5 > 0
+    starts = []
+    for hidden in (0.0, jnp.nan, 1e30):
+        x = jnp.where(mask, toy.bits(8), hidden), mask
+        objective = objectives.masked(objectives.elbo(rate=sampled))
+        state = vaejax.init_state(
+            jax.random.key(0), model, objective, optax.sgd(0.1), x
+        )
+        starts.append(state.params["prior"]["pseudo_inputs"][0])
+    assert np.isfinite(starts[0]).all()
+    np.testing.assert_array_equal(starts[0], starts[1])
+    np.testing.assert_array_equal(starts[0], starts[2])

@@ -143,7 +143,9 @@ def test_the_mixture_is_scikit_learns(covariance, monkeypatch):
     monkeypatch.setattr(sklearn.mixture, "GaussianMixture", Spy)
     sampler = samplers.gaussian_mixture(num_components=3, covariance=covariance)
     law = sampler(jax.random.key(4), SAME, {}, X)
-    expected = seen[0].score_samples(np.asarray(HELD_OUT, np.float64))
+    loc, scale = X.mean(axis=0), X.std(axis=0)
+    standardized = np.asarray((HELD_OUT - loc) / scale, np.float64)
+    expected = seen[0].score_samples(standardized) - np.log(scale).sum()
     np.testing.assert_allclose(
         toy.log_prob(law, HELD_OUT), expected, rtol=1e-4, atol=1e-4
     )
@@ -156,6 +158,14 @@ def test_one_component_is_the_normal_of_the_mean_and_covariance_of_the_codes():
     x = np.asarray(X, np.float64)
     np.testing.assert_allclose(law.mean(), x.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(tril @ tril.T, np.cov(x.T, bias=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_codes_in_any_unit_are_fitted_alike(covariance):
+    sampler = samplers.gaussian_mixture(num_components=1, covariance=covariance)
+    law = sampler(jax.random.key(0), SAME, {}, 1e-5 * X)
+    draws = law.sample(jax.random.key(1), (4000,))
+    np.testing.assert_allclose(draws.std(axis=0), 1e-5 * X.std(axis=0), rtol=0.05)
 
 
 def test_the_aggregated_posterior_is_the_mean_of_the_posteriors():
@@ -205,7 +215,7 @@ def test_too_few_examples_are_an_error_that_names_both_numbers():
 @pytest.mark.parametrize(
     ("factory", "flags", "match"),
     [
-        (samplers.prior, {"temperature": 0.0}, "positive, got 0"),
+        (samplers.prior, {"temperature": 0.0}, "positive and finite, got 0"),
         (samplers.gaussian_mixture, {"num_components": 0}, "at least 1, got 0"),
         (samplers.gaussian_mixture, {"covariance": "tied"}, "diagonal, got 'tied'"),
         (samplers.two_stage, {"num_steps": 0}, "at least 1, got 0"),

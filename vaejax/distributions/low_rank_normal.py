@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import solve_triangular
 
 from vaejax.base import Distribution, Key
 from vaejax.distributions.full_normal import diagonal
@@ -56,15 +56,17 @@ class LowRankNormal(Distribution):
                   \quad u = M^{-1} W^\top y,
 
         a sum of squares, in which nothing cancels; the determinant lemma gives the
-        log-determinant as :math:`2 \sum_d \log \text{scale}_d + \log \det M`.
+        log-determinant as :math:`2 \sum_d \log \text{scale}_d + \log \det M`. M is
+        not formed, which would square what is large: with W over I = QR it is
+        :math:`R^\top R`, and :math:`u = R^{-1} Q_W^\top y`.
         """
         y = (value - self.loc) / self.scale
-        whitened, tril = self._whitened()
-        gain = cho_solve((tril, True), jnp.swapaxes(whitened, -1, -2))  # M^-1 W^T
+        whitened, q, r = self._whitened()
+        gain = solve_triangular(r, jnp.swapaxes(q, -1, -2))  # M^-1 W^T
         u = jnp.einsum("...rd,...d->...r", gain, y)
         rest = y - jnp.einsum("...dr,...r->...d", whitened, u)
         terms = jnp.log(self.scale) + 0.5 * (rest**2 + math.log(2 * math.pi))
-        log_det = jnp.log(diagonal(tril)).sum(axis=-1)  # half that of M
+        log_det = jnp.log(jnp.abs(diagonal(r))).sum(axis=-1)  # half that of M
         return -terms.sum(axis=-1) - 0.5 * (u**2).sum(axis=-1) - log_det
 
     def mean(self) -> jax.Array:
@@ -89,12 +91,14 @@ class LowRankNormal(Distribution):
         if not isinstance(p, Normal):
             return None
         spread = self.factor / p.scale[..., None]
-        log_det = jnp.log(diagonal(self._whitened()[1])).sum(axis=-1)
+        log_det = jnp.log(jnp.abs(diagonal(self._whitened()[2]))).sum(axis=-1)
         kl = kl_divergence(Normal(self.loc, self.scale), p)
         return kl + 0.5 * (spread**2).sum(axis=(-2, -1)) - log_det
 
-    def _whitened(self) -> tuple[jax.Array, jax.Array]:
-        """W `[.., D, R]`, and the Cholesky factor `[.., R, R]` of M = I + W^T W."""
+    def _whitened(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """W `[.., D, R]`, the D rows of Q `[.., D, R]` above it, and R `[.., R, R]`."""
         whitened = self.factor / self.scale[..., None]
-        gram = jnp.einsum("...dr,...ds->...rs", whitened, whitened)
-        return whitened, jnp.linalg.cholesky(gram + jnp.eye(self.factor.shape[-1]))
+        rank = self.factor.shape[-1]
+        below = jnp.broadcast_to(jnp.eye(rank), (*whitened.shape[:-2], rank, rank))
+        q, r = jnp.linalg.qr(jnp.concatenate([whitened, below], axis=-2))
+        return whitened, q[..., :-rank, :], r

@@ -1,5 +1,7 @@
 """A normal whose scale training fits to the batch."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -23,9 +25,10 @@ class OptimalNormal(Distribution):
 
     `distortion`, what training minimises, uses :math:`\sigma^*` of the global batch;
     its mean is :math:`\frac D2 (\log 2 \pi \sigma^{*2} + 1)`. The gradient through
-    :math:`\sigma^*` vanishes on average (it is a maximum), so none is taken. Since
-    :math:`\sigma^*` has seen x, that is no density: `log_prob` and `sample` use the
-    running `variance`, a constant of the train state, and every reported ELBO or
+    :math:`\sigma^*` vanishes on average (it is a maximum), so none is taken; a bound
+    of several weighted particles has its maximum elsewhere, and takes this one too.
+    Since :math:`\sigma^*` has seen x, that is no density: `log_prob` and `sample` use
+    the running `variance`, a constant of the train state, and every reported ELBO or
     likelihood does.
 
     Attributes:
@@ -36,6 +39,8 @@ class OptimalNormal(Distribution):
     References:
       Rybkin et al., 2021, https://arxiv.org/abs/2006.13202, section 4.
     """
+
+    fits_batch: ClassVar[bool] = True
 
     loc: jax.Array
     variance: jax.Array

@@ -10,6 +10,8 @@ from jax.scipy.special import betaln
 from vaejax.base import Distribution, Key
 from vaejax.distributions.noise import noise_of, sum_event
 
+FAR = 1e9
+
 
 @struct.dataclass
 class StudentT(Distribution):
@@ -56,7 +58,11 @@ class StudentT(Distribution):
         nu = self.degrees_of_freedom
         standardized = (value - self.loc) / self.scale
         log_normaliser = jnp.log(self.scale) + 0.5 * jnp.log(nu) + betaln(0.5, nu / 2)
-        terms = -(nu + 1) / 2 * jnp.log1p(standardized**2 / nu) - log_normaliser
+        size = jnp.abs(standardized)
+        far = size > FAR * jnp.sqrt(nu)  # where the 1 is rounded away, or y^2 overflows
+        near_terms = jnp.log1p(jnp.where(far, 0, standardized) ** 2 / nu)
+        far_terms = 2 * jnp.log(jnp.where(far, size, 1)) - jnp.log(nu)
+        terms = -(nu + 1) / 2 * jnp.where(far, far_terms, near_terms) - log_normaliser
         return sum_event(terms, self.event_ndims)
 
     def mean(self) -> jax.Array:

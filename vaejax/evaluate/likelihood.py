@@ -23,8 +23,9 @@ from vaejax.rates import sampled
 class Sums(NamedTuple):
     """Running sums over the particles of one image, each `[]`."""
 
-    log_weights: jax.Array  # log of the sum of w = p(x, z) / q(z|x)
-    log_squares: jax.Array  # log of the sum of w^2
+    largest: jax.Array  # log w so far, w = p(x, z) / q(z|x)
+    weights: jax.Array  # sum of w over the largest w: no digit is lost to log p(x)
+    squares: jax.Array  # sum of their squares
     distortion: jax.Array
     rate: jax.Array
 
@@ -101,20 +102,24 @@ def log_likelihood(
             counts = ks < num_particles  # the last chunk may be short
             distortion, rate = jax.vmap(particle)(ks)  # each [chunk]
             log_w = jnp.where(counts, -distortion - rate, -jnp.inf)
+            largest = jnp.maximum(sums.largest, log_w.max())
+            level = jnp.where(largest == -jnp.inf, 0, largest)
+            before, w = jnp.exp(sums.largest - level), jnp.exp(log_w - level)
             return Sums(
-                jnp.logaddexp(sums.log_weights, jax.nn.logsumexp(log_w)),
-                jnp.logaddexp(sums.log_squares, jax.nn.logsumexp(2 * log_w)),
+                largest,
+                before * sums.weights + w.sum(),
+                before**2 * sums.squares + (w**2).sum(),
                 sums.distortion + jnp.sum(distortion, where=counts),
                 sums.rate + jnp.sum(rate, where=counts),
             )
 
         never, zero = jnp.array(-jnp.inf), jnp.zeros(())
-        start = Sums(never, never, zero, zero)
+        start = Sums(never, zero, zero, zero, zero)
         sums = jax.lax.fori_loop(0, -(-num_particles // chunk), add, start)
-        ess = jnp.exp(2 * sums.log_weights - sums.log_squares)
+        ess = sums.weights**2 / sums.squares
         variance = (num_particles / ess - 1) / (num_particles - 1 or jnp.nan)
         distortion, rate = sums.distortion / num_particles, sums.rate / num_particles
-        return sums.log_weights - jnp.log(num_particles), {
+        return sums.largest + jnp.log(sums.weights / num_particles), {
             "elbo": -distortion - rate,
             "distortion": distortion,
             "rate": rate,

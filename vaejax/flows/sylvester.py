@@ -19,12 +19,12 @@ def sylvester(*, num_ortho: int = 8) -> Flow:
               \log|\det| = \sum_i \log(1 + (1 - \tanh^2_i) R_{ii} \tilde R_{ii})
 
     The M columns of Q are orthonormal: the first of :math:`H_1 \cdots H_M`, where
-    :math:`H_i = I - 2 v_i v_i^T / |v_i|^2` is a Householder reflection, which reaches
-    every such Q. R and :math:`\tilde R` are upper triangular; their diagonals are
-    tanhs, scaled so that :math:`R_{ii} \tilde R_{ii} \ge -0.999`, and the map is
-    invertible. R = 0 is the identity, M = 1 a planar flow whose u is a multiple of w.
-    It runs forward only. With a context, v, R, :math:`\tilde R` and b are an affine
-    map of it.
+    :math:`H_i = I - 2 v_i v_i^T / |v_i|^2` is a Householder reflection. They reach
+    every such Q but for the sign of a column, for which R and b make up. R and
+    :math:`\tilde R` are upper triangular; their diagonals are tanhs, scaled so that
+    :math:`R_{ii} \tilde R_{ii} \ge -0.999`, and the map is invertible. R = 0 is the
+    identity, M = 1 a planar flow whose u is a multiple of w. It runs forward only. With
+    a context, v, R, :math:`\tilde R` and b are an affine map of it.
 
     Args:
       num_ortho: M; in D < M dimensions it is D.

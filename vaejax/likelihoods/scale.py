@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vaejax.checks import check_positive
 from vaejax.distributions.softplus import positive
 
 MIN_SCALE = 1e-3  # a learned scale never falls below it
@@ -40,8 +41,7 @@ def scale_of(
     if isinstance(setting, str) and setting not in NAMES:
         names = " or ".join(map(repr, (*NAMES, *others)))
         raise ValueError(f"scale must be a positive number, {names}, got {setting!r}.")
-    if isinstance(setting, int | float) and not 0 < setting < math.inf:
-        raise ValueError(f"scale must be positive and finite, got {setting}.")
+    check_positive(scale=setting)
     if not isinstance(setting, str):
         return Scale(dict, lambda params: jnp.asarray(setting))
     shape = event_shape if setting == "per_dimension" else ()

@@ -36,4 +36,4 @@ def conditional(objective: Objective) -> Objective:
         x, y = batch
         return objective.init(key, model.given(y), params, x)
 
-    return Objective(loss, init)
+    return Objective(loss, init, lambda batch: (objective.visible(batch[0]), batch[1]))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from vaejax.base import Key, Metrics, Model, Objective, Params, X, split
+from vaejax.base import Distribution, Key, Metrics, Model, Objective, Params, X, split
 
 
 def denoising(objective: Objective, corruption: Callable[[Key, X], X]) -> Objective:
@@ -16,7 +16,8 @@ def denoising(objective: Objective, corruption: Callable[[Key, X], X]) -> Object
 
     Args:
       objective: any objective on x.
-      corruption: `(key, x) -> x`; key is `[B]`, one for each example of x `[B, ...]`.
+      corruption: `(key, x) -> x`; key is `[B]`, one for each example of x `[B, ...]`,
+        which is what the encoder is given: of `masked` objectives, pairs.
 
     Returns:
       An `Objective` with the loss, metrics and parameters of `objective`.
@@ -28,8 +29,11 @@ def denoising(objective: Objective, corruption: Callable[[Key, X], X]) -> Object
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         corruption_key, key = split(key)
-        noisy = corruption(corruption_key, x)
-        denoiser = model._replace(encode=lambda params, x: model.encode(params, noisy))
-        return objective.loss(key, denoiser, params, x)
+
+        def encode(params: Params, x: X) -> Distribution:
+            noisy = corruption(jax.random.clone(corruption_key), x)
+            return model.encode(params, noisy)
+
+        return objective.loss(key, model._replace(encode=encode), params, x)
 
     return objective._replace(loss=loss)

@@ -3,6 +3,7 @@
 import jax
 
 from vaejax.base import Key, Metrics, Model, Objective, Params, X
+from vaejax.distributions.masked import fill_in
 from vaejax.missing import observed
 
 
@@ -38,4 +39,4 @@ def masked(objective: Objective, fill: jax.Array | float = 0.0) -> Objective:
     def init(key: Key, model: Model, params: Params, x: X) -> Params:
         return objective.init(key, observed(model, fill), params, x)
 
-    return Objective(loss, init)
+    return Objective(loss, init, lambda x: fill_in(objective.visible(x), fill))

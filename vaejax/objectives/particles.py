@@ -20,6 +20,7 @@ from vaejax.base import (
     split,
     total_rate,
 )
+from vaejax.checks import one_by_one
 from vaejax.distributions.noise import noise
 from vaejax.rates import path_derivative, sampled
 
@@ -71,7 +72,7 @@ def weighted_particles(
       bound: `[K, B]` log weights to a `Bound`.
       num_particles: K, at least 1.
       gradient: of the posterior's parameters; `dreg` and `resampled` need a posterior
-        of one layer.
+        of one layer, `resampled` a likelihood that fits nothing to the batch.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their
@@ -176,6 +177,7 @@ def _resampled(
     x: X,
 ) -> Terms:
     r"""The surrogate of DReG in one particle, drawn with probabilities :math:`L'_k`."""
+    model = model._replace(decode=one_by_one(model.decode, "gradient='resampled'"))
     draw_key, pick_key = split(key)
     own = _forward(bound, num_particles, draw_key, model, params, x)
     slope = own.bound.slope  # [K, B]

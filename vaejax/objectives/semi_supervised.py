@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.base import ConditionalModel, Key, Metrics, Objective, Params, X, split
-from vaejax.checks import check_weights
+from vaejax.checks import check_weights, one_by_one
 from vaejax.networks.heads import Headed
 
 
@@ -24,18 +24,22 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
     times that of the objective.
 
     Args:
-      objective: any objective on x, such as `elbo()`; the noise is the same for all y.
+      objective: on x, such as `elbo()`, without terms of the whole batch, which would
+        be taken as if all had the same label; the noise is the same for all y.
       classifier: logits of q(y|x), `networks.headed(networks.mlp(), C)`; it is learned
         with the model.
       alpha: weight of the classification of a labelled example; may be traced. The
         paper's 0.1 N for N examples, n of them labelled, is 0.1 N / n here.
 
     Returns:
-      An `Objective` for a `ConditionalModel` with `num_classes`: loss `[B]` in nats;
-      the metrics of `objective` averaged over q(y|x), or at the label.
+      An `Objective` for a `ConditionalModel` with `num_classes`: loss `[B]` in nats,
+      NaN at a label that is neither -1 nor a class; the metrics of `objective` averaged
+      over q(y|x), or at the label.
 
     Raises:
       ValueError: if a Python `alpha` is negative or not finite.
+      TypeError: at the first loss, for a likelihood that fits a parameter to the batch,
+        which would fit it to wrong labels.
 
     References:
       Kingma et al., 2014, https://arxiv.org/abs/1406.5298, equations 7 and 9.
@@ -47,11 +51,13 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
     ) -> tuple[jax.Array, Metrics]:
         x, y = batch
         own = params | {"objective": params["objective"]["objective"]}
-        log_q = predict(classifier, params, x)  # [B, C]
+        log_q = predict(classifier, params, objective.visible(x))  # [B, C]
         num_classes = log_q.shape[-1]
 
         def given(label: jax.Array) -> tuple[jax.Array, Metrics]:
-            return objective.loss(key, model.given(label), own, x)
+            told = model.given(label)
+            told = told._replace(decode=one_by_one(told.decode, "m2"))
+            return objective.loss(key, told, own, x)
 
         joint, metrics = jax.vmap(given, out_axes=-1)(jnp.arange(num_classes))  # [B, C]
         joint += math.log(num_classes)
@@ -59,18 +65,19 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
         labelled = jnp.sum(one_hot * (joint - alpha * log_q), axis=-1)
         unlabelled = jnp.sum(jnp.exp(log_q) * (joint + log_q), axis=-1)
         weight = jnp.where((y < 0)[:, None], jnp.exp(log_q), one_hot)
-        return jnp.where(y < 0, unlabelled, labelled), {
+        loss = jnp.where(y < 0, unlabelled, labelled)
+        return jnp.where((y >= -1) & (y < num_classes), loss, jnp.nan), {
             name: jnp.sum(weight * value, axis=-1) for name, value in metrics.items()
         }
 
     def init(key: Key, model: ConditionalModel, params: Params, batch: X) -> Params:
         x, _ = batch
         classifier_key, key = split(key)
-        learned = classifier.init(classifier_key, x)
+        learned = classifier.init(classifier_key, objective.visible(x))
         own = objective.init(key, model.given(jnp.int32(0)), params, x)
         return {"classifier": learned, "objective": own}
 
-    return Objective(loss, init)
+    return Objective(loss, init, lambda batch: (objective.visible(batch[0]), batch[1]))
 
 
 def predict(classifier: Headed, params: Params, x: X) -> jax.Array:
@@ -79,6 +86,7 @@ def predict(classifier: Headed, params: Params, x: X) -> jax.Array:
     Args:
       classifier: as given to `m2`.
       params: of the model and the objective, `state.params`.
-      x: `[N, ...]`.
+      x: `[N, ...]`; of an incomplete example, what the classifier saw of it in
+        training: the pair with `fill` for hidden values.
     """
     return jax.nn.log_softmax(classifier.apply(params["objective"]["classifier"], x))

@@ -8,7 +8,7 @@ import numpy as np
 
 from vaejax.base import Distribution, Key, Model, Params, X, split
 from vaejax.distributions import FullNormal, Mixture, Normal
-from vaejax.samplers.codes import Sampler, codes
+from vaejax.samplers.codes import Sampler, codes, moments
 
 
 def gaussian_mixture(
@@ -48,7 +48,9 @@ def gaussian_mixture(
         from sklearn import mixture
 
         code_key, seed_key = split(key)
-        z = np.asarray(codes(code_key, model, params, x), np.float64)
+        codes_of_x = codes(code_key, model, params, x)
+        loc, scale = (np.asarray(moment, float) for moment in moments(codes_of_x))
+        z = (np.asarray(codes_of_x, float) - loc) / scale  # the units of its floor
         if len(z) < num_components:
             raise ValueError(
                 f"{num_components} components need as many examples, got {len(z)}."
@@ -60,11 +62,11 @@ def gaussian_mixture(
             random_state=int(jax.random.bits(seed_key)),
         ).fit(z)
         logits = jnp.asarray(np.log(fitted.weights_), float)
-        loc = jnp.asarray(fitted.means_, float)
+        means = jnp.asarray(loc + scale * fitted.means_, float)
         if covariance == "diagonal":
-            scale = jnp.asarray(np.sqrt(fitted.covariances_), float)
-            return Mixture(logits, Normal(loc, scale))
-        scale_tril = np.linalg.cholesky(fitted.covariances_)
-        return Mixture(logits, FullNormal(loc, jnp.asarray(scale_tril, float)))
+            scales = jnp.asarray(scale * np.sqrt(fitted.covariances_), float)
+            return Mixture(logits, Normal(means, scales))
+        scale_tril = scale[:, None] * np.linalg.cholesky(fitted.covariances_)
+        return Mixture(logits, FullNormal(means, jnp.asarray(scale_tril, float)))
 
     return sampler

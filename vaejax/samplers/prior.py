@@ -1,6 +1,7 @@
 """The prior that the model was trained with."""
 
 from vaejax.base import Distribution, Key, Model, Params, X
+from vaejax.checks import check_positive
 from vaejax.samplers.codes import Sampler
 
 
@@ -21,8 +22,7 @@ def prior(*, temperature: float = 1.0) -> Sampler:
       ValueError: if a Python `temperature` is not positive.
       TypeError: when it is used, if it is not 1 and the prior cannot be scaled.
     """
-    if isinstance(temperature, int | float) and not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}.")
+    check_positive(temperature=temperature)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
         law = model.prior(params)
