@@ -5,11 +5,12 @@ from typing import Any
 import jax
 import numpy as np
 
+import vaejax
 from experiments.encode import output
 from experiments.errors import UserError
 from experiments.evaluate import images_of
 from experiments.pictures import save_grid
-from experiments.scoring import as_picture, check_seed, distortions, mean, ready
+from experiments.scoring import as_picture, check_seed, mean, ready
 from experiments.workdir import load
 
 
@@ -45,7 +46,7 @@ def reconstruct(
     keys = jax.random.split(jax.random.key(seed))
     z = run.model.encode(params, x).sample(keys[0])
     reconstruction = run.model.decode(params, z).mean()
-    distortion = distortions(keys[1], run.model, params, x, 10)
+    distortion = vaejax.evaluate.distortion(keys[1], run.model, params, x, 10)
     if path.suffix == ".npz":
         np.savez(path, image=np.asarray(x), reconstruction=np.asarray(reconstruction))
     else:

@@ -12,7 +12,6 @@ import numpy as np
 import vaejax
 from experiments.errors import UserError
 from vaejax.base import total_rate
-from vaejax.batch import example_keys
 
 Prepare = Callable[..., jax.Array]  # (key, x, *, scale), of `vaejax.data`
 
@@ -166,7 +165,7 @@ def score(
     )
     scores["num_images"] = len(x)
     if not has_elbo(model, x.shape[1:]):
-        values = distortions(key, model, params, x)
+        values = vaejax.evaluate.distortion(key, model, params, x)
         return scores | {"distortion": mean(values), "standard_error": error(values)}
     values, terms = vaejax.evaluate.log_likelihood(key, model, params, x, num_particles)
     scores |= {name: mean(terms[name]) for name in ("distortion", "rate")}
@@ -179,33 +178,6 @@ def score(
         "standard_error": error(values),
         "monte_carlo_error": monte_carlo if math.isfinite(monte_carlo) else None,
     }
-
-
-def distortions(
-    key: jax.Array,
-    model: vaejax.Model,
-    params: Any,
-    x: jax.Array,
-    num_particles: int = 1,
-) -> jax.Array:
-    """The expected distortion of each image, `[N]`, whether or not it is a density."""
-    exists = has_log_prob(model, x.shape[1:])
-    measure = vaejax.evaluate.distortion if exists else _no_density
-    return measure(key, model, params, x, num_particles)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "num_particles"))
-def _no_density(
-    key: jax.Array, model: vaejax.Model, params: Any, x: jax.Array, num_particles: int
-) -> jax.Array:
-    """What training minimises where there is no density, such as MS-SSIM."""
-
-    def one_image(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-        key, image = pair
-        z = model.encode(params, image[None]).sample(key[None], (num_particles,))
-        return model.decode(params, z).distortion(image[None]).mean()
-
-    return jax.lax.map(one_image, (example_keys(key, len(x)), x), batch_size=64)
 
 
 def mean(values: jax.Array | np.ndarray) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 import vaejax
 from tests import toy, toy_conditional
-from vaejax import likelihoods, networks, posteriors
+from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Family
 from vaejax.models import conditioned
 
@@ -80,3 +80,46 @@ def test_a_model_of_plain_x_is_its_own():
 def test_no_classes_are_an_error():
     with pytest.raises(ValueError, match=r"num_classes.*got 0"):
         vaejax.conditional_latent_variable_model(*[None] * 3, num_classes=0)
+
+
+NET = networks.mlp(hidden=(3,))
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "event_shape", "message"),
+    [
+        (1, (4,), r"prior draws z of shape \[\(1,\)\], the posterior of \[\(2,\)\]"),
+        (2, (1,), r"likelihood is for x of shape \[\(1,\)\], and these are \[\(4,\)\]"),
+        (2, (4, 1), r"likelihood is for x of shape \[\(4, 1\)\]"),
+    ],
+)
+def test_shapes_that_broadcasting_would_hide_are_an_error(
+    latent_dim, event_shape, message
+):
+    model = vaejax.latent_variable_model(
+        posteriors.diagonal_normal(NET, 2),
+        priors.standard_normal(latent_dim),
+        likelihoods.normal(NET, event_shape),
+    )
+    with pytest.raises(ValueError, match=message):
+        model.init(jax.random.key(0), jnp.zeros((4, 4)))
+
+
+def test_one_label_may_be_a_number_of_python_and_needs_classes():
+    parts = (
+        posteriors.diagonal_normal(NET, 2),
+        priors.vamp(2, num_components=3),
+        likelihoods.normal(NET, (4,)),
+    )
+    model = vaejax.conditional_latent_variable_model(*parts, num_classes=3)
+    batch = jnp.zeros((4, 4)), jnp.array([-1, 0, 2, -1])  # -1: without a label
+    params = model.init(jax.random.key(0), batch)
+    for leaf in jax.tree.leaves(params):
+        assert np.isfinite(leaf).all()
+    one, all_of_it = model.given(2), model.given(jnp.full(4, 2))
+    z = jnp.ones((4, 2))
+    np.testing.assert_array_equal(
+        one.decode(params, z).mean(), all_of_it.decode(params, z).mean()
+    )
+    with pytest.raises(ValueError, match="Labels need num_classes"):
+        vaejax.conditional_latent_variable_model(*parts).given(jnp.array([0, 1]))

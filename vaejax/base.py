@@ -35,6 +35,8 @@ class Distribution:
     support: ClassVar[str] = "real"
     # Whether `distortion` fits a parameter to all values that it is given at once.
     fits_batch: ClassVar[bool] = False
+    # Whether unsummed terms, where there are any, are the densities of single elements.
+    independent: ClassVar[bool] = True
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Z:
         """Draws `[*sample_shape, *batch_shape, *event_shape]`.

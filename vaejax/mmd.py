@@ -34,7 +34,7 @@ def inverse_multiquadratic(squared: jax.Array, width: float) -> jax.Array:
 SHAPES = {"rbf": rbf, "inverse_multiquadratic": inverse_multiquadratic}
 
 
-def kernel_of(name: str, scales: tuple[float, ...]) -> Kernel:
+def kernel_of(name: str, scales: float | tuple[float, ...]) -> Kernel:
     """The kernel of this shape, summed over the scales.
 
     Args:
@@ -46,6 +46,7 @@ def kernel_of(name: str, scales: tuple[float, ...]) -> Kernel:
     """
     if name not in SHAPES:
         raise ValueError(f"kernel must be {' or '.join(SHAPES)}, got {name!r}.")
+    scales = (scales,) if isinstance(scales, int | float) else tuple(scales)
     if not scales or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"scales must be positive and finite numbers, got {scales}.")
 
@@ -94,7 +95,7 @@ STATISTICS = {"u": u_statistic, "v": v_statistic}
 
 
 def mmd(
-    name: str, scales: tuple[float, ...], statistic: str
+    name: str, scales: float | tuple[float, ...], statistic: str
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The statistic of a kernel: a function of x and y, `[N, D]` each.
 

@@ -1,5 +1,8 @@
 """Assembly: three conditional distributions make a `Model`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -33,6 +36,10 @@ def latent_variable_model(
     Returns:
       A `Model`; its parameters are `{"posterior": .., "prior": .., "likelihood": ..}`.
 
+    Raises:
+      ValueError: in `init`, if the shapes of posterior and prior, or of x and the
+        likelihood, differ.
+
     References:
       Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114.
     """
@@ -41,11 +48,13 @@ def latent_variable_model(
         posterior_key, prior_key, likelihood_key, z_key = split(key, 4)
         posterior_params = posterior.init(posterior_key, x)
         z = posterior.make(posterior_params, x).sample(z_key)
-        return {
+        params = {
             "posterior": posterior_params,
             "prior": prior.init(prior_key, x),
             "likelihood": likelihood.init(likelihood_key, z),
         }
+        _check_shapes(model, params, x, z, z_key)
+        return params
 
     def encode(params: Params, x: X) -> Distribution:
         return posterior.make(params["posterior"], x)
@@ -56,7 +65,35 @@ def latent_variable_model(
     def prior_of(params: Params) -> Distribution:
         return prior.make(params["prior"], lambda x: encode(params, x))
 
-    return Model(init, encode, decode, prior_of)
+    model = Model(init, encode, decode, prior_of)
+    return model
+
+
+def _check_shapes(model: Model, params: Params, x: X, z: Z, key: Key) -> None:
+    """Refuses parts whose shapes differ, which broadcasting would hide."""
+
+    def shapes(function: Callable[[], Any]) -> list[tuple[int, ...]] | None:
+        try:
+            return [
+                leaf.shape[1:] for leaf in jax.tree.leaves(jax.eval_shape(function))
+            ]
+        except TypeError:  # no mean, or no draws: nothing is known
+            return None
+
+    num, given = batch_size(x), [leaf.shape[1:] for leaf in jax.tree.leaves(z)]
+    drawn = shapes(lambda: model.prior(params).sample(key, (num,)))
+    if drawn not in (None, given):
+        raise ValueError(
+            f"The prior draws z of shape {drawn}, the posterior of {given}: give both "
+            "the same latent_dim."
+        )
+    target = [leaf.shape[1:] for leaf in jax.tree.leaves(x)][:1]
+    decoded = shapes(lambda: model.decode(params, z).mean())
+    if decoded not in (None, target):
+        raise ValueError(
+            f"The likelihood is for x of shape {decoded}, and these are {target}: give "
+            "it that event_shape."
+        )
 
 
 def conditional_latent_variable_model(
@@ -84,7 +121,8 @@ def conditional_latent_variable_model(
       `latent_variable_model`.
 
     Raises:
-      ValueError: if `num_classes` is less than 1.
+      ValueError: if `num_classes` is less than 1; where it is used, if y is of integers
+        and `num_classes` None.
 
     References:
       Sohn et al., 2015, Learning structured output representation using deep
@@ -95,8 +133,14 @@ def conditional_latent_variable_model(
 
     def given(y: jax.Array) -> Model:
         if num_classes is not None:
+            y = jnp.asarray(y)
             known = ((y >= 0) & (y < num_classes))[..., None]
             y = jnp.where(known, jax.nn.one_hot(y, num_classes), jnp.nan)
+        elif jnp.issubdtype(jnp.result_type(y), jnp.integer):
+            raise ValueError(
+                "Labels need num_classes; a condition of numbers is an array [B, C] of "
+                f"floating point, got {jnp.result_type(y)}."
+            )
 
         def beside(lead: tuple[int, ...]) -> jax.Array:
             return jnp.broadcast_to(y, (*lead, y.shape[-1]))
@@ -119,7 +163,13 @@ def conditional_latent_variable_model(
             ),
         )
 
-    return ConditionalModel(lambda key, x: given(x[1]).init(key, x[0]), given)
+    def init(key: Key, x: X) -> Params:
+        value, y = x
+        if num_classes is not None:  # parameters may start at examples without a label
+            y = jnp.clip(y, 0, num_classes - 1)
+        return given(y).init(key, value)
+
+    return ConditionalModel(init, given)
 
 
 def conditioned(model: Model | ConditionalModel, x: X) -> tuple[Model, X]:

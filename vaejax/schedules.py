@@ -16,7 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vaejax.checks import check_weights
+from vaejax import checks
 
 Schedule = Callable[[jax.Array], jax.Array]  # step `[]`, from 0 on, to a factor `[]`
 
@@ -47,7 +47,7 @@ def linear(*, num_warmup_steps: int, start: float = 0.0) -> Schedule:
             f"num_warmup_steps must be at least 1, got {num_warmup_steps}."
         )
 
-    check_weights(start=start)
+    checks.check_weights(start=start)
 
     def factor(step: jax.Array) -> jax.Array:
         return start + (1 - start) * jnp.minimum(step / float(num_warmup_steps), 1.0)

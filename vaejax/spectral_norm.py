@@ -13,7 +13,8 @@ NUM_ITERATIONS = 10  # of the power method
 def spectral_norm(key: Key, matrix: jax.Array) -> jax.Array:
     """The largest singular value by the power method, its gradient exact at the limit.
 
-    From below: it starts from a random direction, which is always right on average.
+    From below: it starts from a random direction, and after ten iterations a random
+    matrix of 400 x 784 is judged 3% too small.
     """
     fixed = jax.lax.stop_gradient(matrix)
 

@@ -104,3 +104,14 @@ def test_what_has_no_terms_or_fits_the_batch_is_refused():
 
     with pytest.raises(TypeError, match="Pooled has no log_prob of single elements"):
         Masked(Pooled(LOC, SCALE)).log_prob((VALUE, MASK))
+
+
+def test_coupled_channels_are_refused():
+    family = likelihoods.discretized_logistic_mixture(
+        toy.identity(), (1, 1, 3), num_components=2, coupling=True
+    )
+    z = jnp.ones((2, 3))
+    base = family.make(family.init(jax.random.key(0), z), z)
+    value = jnp.zeros((2, 1, 1, 3))
+    with pytest.raises(TypeError, match="CoupledLogisticMixture judges complete"):
+        Masked(base).log_prob((value, jnp.ones_like(value)))

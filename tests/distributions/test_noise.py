@@ -91,3 +91,12 @@ def test_split_gives_each_key_of_an_array_what_it_gives_that_key_alone():
         data = jax.random.key_data(part)[2], jax.random.key_data(own)
         np.testing.assert_array_equal(*data)
     assert len({str(jax.random.key_data(part)) for part in together}) == 3
+
+
+def test_another_number_of_keys_than_examples_is_an_error():
+    for law in (
+        distributions.Normal(jnp.zeros((5, 2)), jnp.ones(())),
+        distributions.StudentT(jnp.zeros((5, 2)), 1.0, jnp.float32(3)),
+    ):
+        with pytest.raises(ValueError, match="1 keys for a batch of 5"):
+            law.sample(jax.random.split(jax.random.key(0), 1))

@@ -4,7 +4,7 @@ import pytest
 
 import vaejax
 from tests import toy
-from vaejax import likelihoods, posteriors, priors
+from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.evaluate import distortion
 
 EXACT = toy.linear_gaussian()
@@ -40,3 +40,17 @@ def test_of_an_auto_encoder_one_particle_is_exact():
 def test_a_count_below_1_is_an_error(counts):
     with pytest.raises(ValueError, match="at least 1"):
         distortion(jax.random.key(0), EXACT.model(), EXACT.params(), X, **counts)
+
+
+def test_without_a_density_it_is_the_mean_of_what_stands_in_its_place():
+    network = networks.mlp(hidden=(3,))
+    model = vaejax.latent_variable_model(
+        posteriors.point_mass(network, 2),
+        priors.standard_normal(2),
+        likelihoods.ms_ssim(network, (6, 6), window=3),
+    )
+    x = toy.bits(4, 36).reshape(4, 6, 6)
+    params = model.init(jax.random.key(0), x)
+    expected = model.decode(params, model.encode(params, x).mean()).distortion(x)
+    got = distortion(jax.random.key(1), model, params, x)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)

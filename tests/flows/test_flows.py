@@ -336,8 +336,8 @@ def test_a_spline_passes_its_knots_with_their_slopes_and_ends_in_the_identity():
         (lambda: flows.affine_coupling(hidden=(4, 0)), r"at least 1.*\(4, 0\)"),
         (lambda: flows.masked_autoregressive(hidden=(-1,)), r"at least 1.*-1"),
         (
-            lambda: flows.spline_coupling(num_bins=0),
-            "num_bins.*at least 1, got 0",
+            lambda: flows.spline_coupling(num_bins=1),
+            "num_bins.*at least 2, got 1",
         ),
         (lambda: flows.spline_coupling(bound=0.0), "positive and finite, got 0"),
         (lambda: flows.sylvester(num_ortho=0), "at least 1, got 0"),

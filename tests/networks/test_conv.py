@@ -1,5 +1,7 @@
 """Encoders and decoders of images of any size."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import vaejax
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.networks import decoded, headed
+from vaejax.networks.conv import as_image
 
 SHAPES = [(8, 8), (9, 7), (28, 28), (28, 20, 1), (64, 64, 3), (33, 64, 3), (5, 4, 2)]
 KINDS = {
@@ -88,3 +91,15 @@ def test_the_head_of_a_laid_out_decoder_is_shared_among_the_pixels():
     )
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8)))
     assert shapes["likelihood"]["head"]["kernel"].shape == (4, 1)
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_a_mask_of_an_image_is_channels_beside_it(channels):
+    shape = (2, 8, 6, *channels)
+    value = jnp.arange(math.prod(shape), dtype=float).reshape(shape)
+    mask = jnp.arange(math.prod(shape)).reshape(shape) % 3 > 0
+    joined = as_image((value, mask))
+    num = max(1, *channels, 1)
+    assert joined.shape == (2, 8, 6, 2 * num)
+    np.testing.assert_array_equal(joined[..., :num].reshape(shape), value)
+    np.testing.assert_array_equal(joined[..., num:].reshape(shape), mask)

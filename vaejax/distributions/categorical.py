@@ -36,13 +36,15 @@ class Categorical(Distribution):
         return jnp.argmax(self.logits + gumbel, axis=-1).astype(self.logits.dtype)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Log mass in nats, `[..., *batch_shape]`."""
-        index = jnp.asarray(value).astype(jnp.int32)[..., None]
+        """Log mass in nats, `[..., *batch_shape]`; NaN at what is no such number."""
+        index = jnp.round(value).astype(jnp.int32)[..., None]
         logits = self.logits
         num_new = index.ndim - logits.ndim
         logits = logits.reshape((1,) * num_new + logits.shape)
         index = index.reshape((1,) * -num_new + index.shape)
         chosen = jnp.take_along_axis(logits, index, axis=-1)[..., 0]
+        known = (index >= 0) & (index < self.num_values())  # -1 is not the last one
+        chosen = jnp.where(known[..., 0], chosen, jnp.nan)
         log_total = jax.nn.logsumexp(logits, axis=-1)
         return sum_event(chosen - log_total, self.event_ndims)
 

@@ -42,6 +42,7 @@ class CoupledLogisticMixture(Distribution):
     """
 
     support: ClassVar[str] = "levels"
+    independent: ClassVar[bool] = False
 
     logits: jax.Array
     loc: jax.Array
@@ -80,10 +81,11 @@ class CoupledLogisticMixture(Distribution):
         return sum_event(jnp.stack(terms, axis=-1), self.event_ndims)
 
     def mean(self) -> jax.Array:
-        """The expectation; of later channels, but for what the open ends bend.
+        """The expectation; of later channels approximately.
 
-        A component's later centres are moved by the means of its earlier channels,
-        which is exact as long as no mass is cut off at 0 or 1.
+        A component's later centres are moved by the means of its earlier channels. That
+        is exact where rounding to levels is linear on average: the scale wide against a
+        step, and no mass cut off at 0 or 1.
         """
         means: list[jax.Array] = []
         for c in range(self.loc.shape[-2]):

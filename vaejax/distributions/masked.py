@@ -44,10 +44,11 @@ class Masked(Distribution):
         """
         known, mask = fill_in(value, self.fill)
         name, event_ndims = type(self.base).__name__, _event_ndims(self.base)
-        if type(self.base).distortion is not Distribution.distortion:
+        if self.base.fits_batch or not self.base.independent:
             raise TypeError(
                 f"{name} judges complete values only. Take a likelihood of independent "
-                "elements, such as normal with a given or learned scale."
+                "elements, such as normal with a given or learned scale, or a mixture "
+                "without coupling."
             )
         # Replaced before and masked after: the gradient of 0 * log_prob(NaN) is NaN.
         terms = self.base.replace(event_ndims=0).log_prob(known)

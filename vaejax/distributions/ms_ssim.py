@@ -121,6 +121,7 @@ class MSSSIM(Distribution):
     """
 
     support: ClassVar[str] = "unit_interval"
+    independent: ClassVar[bool] = False
 
     logits: jax.Array
     weight: float | jax.Array

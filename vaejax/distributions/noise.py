@@ -27,10 +27,21 @@ def noise(
     """
     if key.ndim == 0:
         return draw(key, sample_shape + shape)
-    num_batch = len(shape) - event_ndims
+    num_batch = _checked(key, shape, event_ndims)
     lead = sample_shape + shape[: max(num_batch - 1, 0)]
     own = lead + shape[num_batch:]
     return jax.vmap(lambda key: draw(key, own), out_axes=len(lead))(key)
+
+
+def _checked(key: Key, shape: tuple[int, ...], event_ndims: int) -> int:
+    """How many batch axes there are; the last is that of the keys, if it is not 1."""
+    num_batch = len(shape) - event_ndims
+    if num_batch > 0 and shape[num_batch - 1] not in (1, len(key)):
+        raise ValueError(
+            f"{len(key)} keys for a batch of {shape[num_batch - 1]}: give one for each "
+            "example, or a scalar key."
+        )
+    return num_batch
 
 
 def noise_of(
@@ -56,7 +67,7 @@ def noise_of(
     shape = arrays[0].shape
     if key.ndim == 0:
         return draw(key, sample_shape + shape, *arrays)
-    num_batch = len(shape) - event_ndims
+    num_batch = _checked(key, shape, event_ndims)
     axis = num_batch - 1 if num_batch else None  # of the examples
     lead = sample_shape + shape[: max(num_batch - 1, 0)]
     own = lead + shape[num_batch:]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vaejax.base import Key, Params, split
 
-Context = jax.Array | None  # `[..., C]`, broadcasts against z
+Context = jax.Array | None  # `[..., C]`; z has all of its leading axes
 Moved = tuple[jax.Array, jax.Array]  # z where it arrives, and log |det|
 Map = Callable[[Params, jax.Array, Context], Moved]
 

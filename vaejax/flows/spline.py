@@ -36,7 +36,7 @@ def rational_quadratic(num_bins: int, bound: float) -> Elementwise:
     it.
 
     Args:
-      num_bins: K, at least 1.
+      num_bins: K, at least 2.
       bound: b, positive.
     """
 

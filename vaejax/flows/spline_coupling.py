@@ -20,7 +20,7 @@ def spline_coupling(
 
     Args:
       hidden: the widths of the network, which also sees the context.
-      num_bins: K, bins of a spline, at least 1.
+      num_bins: K, bins of a spline, at least 2.
       bound: coordinates beyond :math:`\pm` bound stay as they are.
 
     Returns:
@@ -33,8 +33,8 @@ def spline_coupling(
     References:
       Durkan et al., 2019, https://arxiv.org/abs/1906.04032.
     """
-    if num_bins < 1:
-        raise ValueError(f"num_bins must be at least 1, got {num_bins}.")
+    if num_bins < 2:
+        raise ValueError(f"num_bins must be at least 2, got {num_bins}.")
     if not 0 < bound < math.inf:
         raise ValueError(f"bound must be positive and finite, got {bound}.")
     return coupling(rational_quadratic(num_bins, bound), hidden)

@@ -51,8 +51,9 @@ class Transformed(Distribution):
             raise TypeError(
                 "This flow runs forward only (planar, radial, sylvester): it has no "
                 "density but that of its own draws. In a posterior use "
-                "rate=vaejax.rates.sampled (on the command line, --rate sampled); "
-                "elsewhere an invertible flow, such as affine_coupling."
+                "rate=vaejax.rates.sampled (on the command line, --rate sampled) or, "
+                "with weighted particles, gradient='pathwise'; elsewhere an invertible "
+                "flow, such as affine_coupling."
             )
         if self.context is not None:
             lead = jnp.broadcast_shapes(value.shape[:-1], self.context.shape[:-1])

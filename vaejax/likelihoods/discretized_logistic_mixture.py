@@ -61,7 +61,7 @@ def discretized_logistic_mixture(
         raise ValueError(
             f"coupling is for images (H, W, C), not for events of shape {event_shape}."
         )
-    K, L, C = num_components, num_levels, event_shape[-1]
+    K, L, C = num_components, num_levels, event_shape[-1] if coupling else 1
     num_pairs = C * (C - 1) // 2
     start = (jnp.arange(K) + 0.5) / K
     if not coupling:

@@ -50,8 +50,8 @@ class ConvTransposed(nn.Module):
 def as_image(x: Any) -> jax.Array:
     """An image `[N, H, W]` or `[N, H, W, C]` as `[N, H, W, C]` in floating point.
 
-    Of a pair (image, condition `[N, C]`) the condition is spread over the image, as
-    further channels.
+    Of a pair (image, mask), both of that size, the mask is further channels; of a pair
+    (image, condition `[N, C]`) the condition is spread over the image, as channels too.
     """
     image, *conditions = jax.tree.leaves(x)
     if image.ndim not in (3, 4):
@@ -62,7 +62,8 @@ def as_image(x: Any) -> jax.Array:
     image = image if image.ndim == 4 else image[..., None]
     parts = [image.astype(float)]
     for condition in conditions:
-        flat = condition.reshape(len(image), 1, 1, -1).astype(float)
+        size = image.shape[1:3] if condition.shape[1:3] == image.shape[1:3] else (1, 1)
+        flat = condition.reshape(len(image), *size, -1).astype(float)
         parts.append(jnp.broadcast_to(flat, (*image.shape[:3], flat.shape[-1])))
     return jnp.concatenate(parts, axis=-1)
 

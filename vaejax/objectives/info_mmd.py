@@ -41,6 +41,9 @@ def info_mmd(
     `alpha=0, scaling=1` is the ELBO; `alpha=1` is `wae_mmd(weight=scaling)` with a
     posterior that has a density.
 
+    The discrepancy reaches a learned prior through its draws; the weights of a mixture,
+    which decide where a draw comes from, get no gradient from it.
+
     Args:
       alpha: weight of the mutual information of x and z, at most 1; may be traced.
       scaling: lambda, weight of the divergence of q(z) from p(z), at least 1 - alpha;

@@ -71,8 +71,10 @@ def weighted_particles(
     Args:
       bound: `[K, B]` log weights to a `Bound`.
       num_particles: K, at least 1.
-      gradient: of the posterior's parameters; `dreg` and `resampled` need a posterior
-        of one layer, `resampled` a likelihood that fits nothing to the batch.
+      gradient: of the posterior's parameters. All but `pathwise` need a posterior with
+        a density at any z (a flow its inverse, which takes an `iaf` D passes), `dreg`
+        and `resampled` one of one layer, `resampled` a likelihood that fits nothing to
+        the batch.
 
     Returns:
       An `Objective`: loss `[B]` in nats; metrics `[B]`: `distortion` and `rate`, their

@@ -18,6 +18,9 @@ def sliced_distance(
 
     On a line the best match of two sets is in order of size.
 
+    The discrepancy reaches a learned prior through its draws; the weights of a mixture,
+    which decide where a draw comes from, get no gradient from it.
+
     Args:
       directions: unit vectors to average over, `[L, D]`.
       x: one set, `[N, D]`.

@@ -29,6 +29,9 @@ def wae_mmd(
     :math:`1 / \sqrt 2`, up to a constant; `weight=0` is `reconstruction()`. The scales
     of the authors' code are 0.1, 0.2, 0.5, 1, 2, 5 and 10.
 
+    The discrepancy reaches a learned prior through its draws; the weights of a mixture,
+    which decide where a draw comes from, get no gradient from it.
+
     Args:
       weight: lambda; may be traced.
       kernel: "rbf" or "inverse_multiquadratic".

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vaejax.base import Distribution, Key, Model, Objective, Params, X
+from vaejax.base import ConditionalModel, Distribution, Key, Model, Objective, Params, X
 from vaejax.batch import batch_size as num_examples
 from vaejax.batch import example_keys
 from vaejax.train import init_state, train_epoch, train_step
@@ -27,8 +27,11 @@ def codes(key: Key, model: Model, params: Params, x: X) -> jax.Array:
     decoder was trained on.
 
     Raises:
-      TypeError: if the latents are not one array, as in a hierarchy.
+      TypeError: if the latents are not one array, as in a hierarchy, or the model waits
+        for a condition.
     """
+    if isinstance(model, ConditionalModel):
+        raise TypeError("A sampler needs a Model: give it model.given(y), and x alone.")
 
     def one(pair: tuple[X, Key]) -> jax.Array:
         example, key = pair
