@@ -9,7 +9,6 @@ import difflib
 import importlib
 import inspect
 import json
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +25,7 @@ from experiments.flags import (
     positional_values,
     read,
 )
+from experiments.workdir import finite
 
 VERBS = (
     "compare",
@@ -106,14 +106,3 @@ def run(function: Callable[..., Any], argv: list[str]) -> Any:
         part = nest((name,), chosen, part_values)
         values[name] = parts.build(name, part, parts.outsiders(part))
     return function(*given, **values, **({ALLOW: allow} if allow else {}))
-
-
-def finite(value: Any) -> Any:
-    """The same JSON value, null for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {name: finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -23,12 +23,12 @@ from sklearn.metrics import pairwise_distances
 import vaejax
 from experiments import progress
 from experiments.errors import UserError
-from experiments.loop import say
+from experiments.loop import check_finite, say
 from experiments.pictures import save_grid
 from experiments.report import classifier as classifiers
 from experiments.report.subject import Subject, unit
 from experiments.scoring import check_seed
-from experiments.workdir import write_json
+from experiments.workdir import made, write_json
 from vaejax import likelihoods, networks, objectives, posteriors, priors
 from vaejax.base import ConditionalModel, Key, Params
 
@@ -85,23 +85,28 @@ def conditional(
     check_seed(seed)
     if min(num_steps, batch_size, latent_dim, *hidden) < 1:
         raise UserError("counts and widths must be at least 1.")
+    try:
+        objective = objectives.conditional(objectives.elbo(beta=beta))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    folder = made(workdir)
     subject = _labelled_images(dataset, data_dir, seed)
     assert subject.train_label is not None
     assert subject.new_label is not None
+    if len(subject.event_shape) not in (2, 3):
+        raise UserError(f"{dataset}: expected images, got {subject.event_shape}.")
     if batch_size > len(subject.train):
         raise UserError(f"--batch-size must be at most {len(subject.train)}.")
     num_classes = int(max(subject.train_label.max(), subject.new_label.max())) + 1
     model = build(subject.event_shape, num_classes, latent_dim, hidden)
     train_key, sample_key, picture_key = jax.random.split(jax.random.key(seed), 3)
     params = train(
-        train_key, model, subject, beta, num_steps, batch_size, learning_rate
+        train_key, model, subject, objective, num_steps, batch_size, learning_rate
     )
     trained = time.perf_counter()
     classifier = classifiers.train(subject)
     drawn = sample(sample_key, model, params, subject.new_label)
     result = judge(classifier, subject, drawn)
-    folder = Path(workdir)
-    folder.mkdir(parents=True, exist_ok=True)
     picture(picture_key, model, params, num_classes, folder / "conditional.png")
     result |= {
         "dataset": dataset,
@@ -159,13 +164,12 @@ def train(
     key: Key,
     model: ConditionalModel,
     subject: Subject,
-    beta: float,
+    objective: vaejax.Objective,
     num_steps: int,
     batch_size: int,
     learning_rate: float,
 ) -> Params:
     """Trains on images that are binarised anew each time they are seen."""
-    objective = objectives.conditional(objectives.elbo(beta=beta))
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
 
     def prepare(key: Key, batch: Any) -> Any:
@@ -184,6 +188,7 @@ def train(
         while (done := int(state.step)) < num_steps:
             num = min(len(subject.train) // batch_size, num_steps - done)
             state, metrics = epoch(state, data=data, num_steps=jnp.int32(num))
+            check_finite(done + num, {"loss": float(metrics["loss"])})
             advance(num, f"loss {float(metrics['loss']):.2f}")
     return state.params
 

@@ -239,9 +239,9 @@ def spread(typed: list[Flag], chosen: Chosen, own: set[str]) -> list[str]:
 
 
 def _takes(factory: parts.Factory, word: str) -> bool:
-    """Whether a factory has this flag; `no_x` switches off an x that is True."""
+    """Whether a factory has this flag; `no_x` switches x off."""
     flags, off = parts.flags(factory), word.removeprefix("no_")
-    return word in flags or (off in flags and flags[off].default is True)
+    return word in flags or (off in flags and isinstance(flags[off].default, bool))
 
 
 def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:
@@ -252,7 +252,7 @@ def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:
     """
     *outer, inner = flag.path
     kinds = [outer[-1]] if outer and outer[-1] in parts.AXES else list(parts.AXES)
-    kinds = kinds if chosen else []  # a verb without parts
+    kinds = kinds if chosen or inner in parts.AXES else []  # a verb without parts
     owners = [
         f"{kind} {name}"
         for kind in kinds
@@ -264,7 +264,8 @@ def refuse_unknown(flag: Flag, chosen: Chosen, own: set[str]) -> None:
             f"{shown(path)} {choice.name}" for path, choice in chosen.items()
         )
         raise UserError(
-            f"{flag.words[0]} belongs to {', '.join(owners)}; chosen here: {picked}."
+            f"{flag.words[0]} belongs to {', '.join(owners)}; chosen here: "
+            f"{picked or 'none'}."
         )
     known = own.union(*(path[1:] for path in chosen))
     known |= {

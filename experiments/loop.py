@@ -92,7 +92,7 @@ def fit(
             seconds = time.perf_counter() - began
             pace = (time.process_time() - before) / num
             step += num
-            _check_finite(step, means)
+            check_finite(step, means)
             notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
             sums, notes["score"] = notes["sums"] if done else {}, None
             notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
@@ -129,7 +129,7 @@ def _end_of_epoch(
     num_steps = step % plan.epoch_steps or plan.epoch_steps  # fewer where time ran out
     means = {name: total / num_steps for name, total in notes["sums"].items()}
     scores = score(state)
-    _check_finite(step, scores)
+    check_finite(step, scores)
     notes["epoch"], notes["score"] = means, scores.get("score")
     epoch = math.ceil(step / plan.epoch_steps)
     log({"step": step, "epoch": epoch} | means | scores)
@@ -141,7 +141,7 @@ def _end_of_epoch(
     return True
 
 
-def _check_finite(step: int, values: dict[str, Any]) -> None:
+def check_finite(step: int, values: dict[str, Any]) -> None:
     """Stops a run that has diverged, before anything of it is kept.
 
     Raises:
@@ -150,8 +150,8 @@ def _check_finite(step: int, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if value is not None and not math.isfinite(value):
             raise UserError(
-                f"the {name} is {value} by step {step}: lower --learning-rate, or set "
-                "--clip-norm. What was saved before is as it was."
+                f"the {name} is {value} by step {step}: lower --learning-rate, or clip "
+                "the gradient. What was saved before is as it was."
             )
 
 

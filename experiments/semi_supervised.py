@@ -10,7 +10,6 @@ four weight decays it has the one that is best on the test images.
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,12 +19,12 @@ from sklearn.svm import SVC
 
 from experiments.errors import UserError
 from experiments.few_labels.generative import Training, m1_codes, m2, m2_model
-from experiments.few_labels.plain import plain, shallow
+from experiments.few_labels.plain import NUM_FOLDS, plain, shallow
 from experiments.few_labels.task import load
 from experiments.loop import say
 from experiments.scoring import check_seed
-from experiments.workdir import write_json
-from vaejax import networks, objectives
+from experiments.workdir import made, write_json
+from vaejax import checks, networks, objectives
 
 
 def semi_supervised(
@@ -81,13 +80,27 @@ def semi_supervised(
         or num_seeds < 2
     ):
         raise UserError("counts and widths must be at least 1, and --num-seeds 2.")
+    if not 0 < test_fraction < 1:
+        raise UserError(f"--test-fraction must be from 0 to 1, got {test_fraction}.")
+    classifier = networks.mlp(hidden=hidden)
+    try:
+        bound = objectives.elbo(beta=beta)
+        checks.check_weights(alpha=alpha)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    folder = made(workdir)
     task = load(dataset, data_dir, num_labels, num_seeds, test_fraction, seed)
+    if num_labels < NUM_FOLDS * task.num_classes:
+        raise UserError(
+            f"--num-labels must be at least {NUM_FOLDS} of each of the "
+            f"{task.num_classes} classes, for the cross-validation of the SVM."
+        )
     if batch_size > len(task.train):
         raise UserError(f"--batch-size must be at most {len(task.train)}.")
     training = Training(num_steps, batch_size, learning_rate)
     plain_key, m1_key, m2_key = jax.random.split(jax.random.key(seed), 3)
-    classifier = networks.headed(networks.mlp(hidden=hidden), task.num_classes)
-    errors = {"plain classifier": plain(plain_key, classifier, task)}
+    judge = networks.headed(classifier, task.num_classes)
+    errors = {"plain classifier": plain(plain_key, judge, task)}
     pixels = [(task.train, task.test)] * num_seeds
     errors["SVM on pixels"] = shallow(task, pixels, SVC())
     codes = m1_codes(m1_key, task, m1_hidden, latent_dim, training)
@@ -96,8 +109,8 @@ def semi_supervised(
     )
     errors["M1 + SVM"] = shallow(task, codes, SVC())
     model = m2_model(task, hidden, latent_dim)
-    objective = objectives.m2(objectives.elbo(beta=beta), classifier, alpha=alpha)
-    errors["M2"] = m2(m2_key, model, objective, classifier, task, training)
+    objective = objectives.m2(bound, judge, alpha=alpha)
+    errors["M2"] = m2(m2_key, model, objective, judge, task, training)
     rows = [_row(name, own, errors["plain classifier"]) for name, own in errors.items()]
     result = {
         "rows": rows,
@@ -110,8 +123,7 @@ def semi_supervised(
         "beta": beta,
         "seconds": round(time.perf_counter() - begin, 1),
     }
-    Path(workdir).mkdir(parents=True, exist_ok=True)
-    write_json(Path(workdir) / "semi_supervised.json", result)
+    write_json(folder / "semi_supervised.json", result)
     say(_table(result))
     return result | {"workdir": workdir}
 

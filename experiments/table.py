@@ -120,6 +120,13 @@ def table(
         raise UserError(f"--rows must be among {', '.join(NAMES)}; got {unknown[0]}.")
     if min(num_images, num_particles) < 2:
         raise UserError("--num-images and --num-particles must be at least 2.")
+    vaejax.data.load(train, data_dir=data_dir, validation_fraction=validation_fraction)
+    found = vaejax.data.load(validation, data_dir=data_dir, validation_fraction=0)
+    if len(found.train.image) < num_images:
+        raise UserError(
+            f"--num-images must be at most {len(found.train.image)}, the images of "
+            f"{validation}; got {num_images}."
+        )
     lines: list[dict[str, Any]] = []
     first: dict[str, np.ndarray] | None = None
     for row in ROWS:
@@ -149,7 +156,7 @@ def _trained(row: Row, folder: Path, arguments: dict[str, Any]) -> dict[str, Any
     late = arguments | {"max_cpu_seconds": (1 - FIRST) * budget}
     words = _words(row, folder, late)
     result = cli.run(train_run, [*words, "--start-from", str(start)])
-    both = ("seconds", "cpu_seconds", "num_steps")
+    both = ("seconds", "cpu_seconds", "num_steps", "step")
     return result | {name: first[name] + result[name] for name in both}
 
 

@@ -164,7 +164,9 @@ def _exchanged(params: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]
             raise UserError(
                 f"--start-from: the {name} of that run has other parameters: {lines[0]}"
             )
-    return params | {name: source[name] for name in PARTS}
+    # From the host, to lie as those of a new state do: else the epoch compiles again.
+    fresh = jax.tree.map(jnp.asarray, jax.device_get(source))
+    return params | {name: fresh[name] for name in PARTS}
 
 
 def _validation(

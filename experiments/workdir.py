@@ -7,6 +7,7 @@ result.json      what `train` printed, once it has finished
 """
 
 import json
+import math
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -158,8 +159,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Writes a JSON object."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Writes a JSON object, with null for numbers that JSON does not have."""
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value, null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -233,3 +245,17 @@ def _essence(settings: dict[str, Any]) -> dict[str, Any]:
         group: {n: v for n, v in settings[group].items() if n not in free}
         for group in ("model", "data", "training")
     }
+
+
+def made(workdir: str) -> Path:
+    """The folder for what a verb writes, there before any work.
+
+    Raises:
+      UserError: if it cannot be made.
+    """
+    path = Path(workdir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {workdir}: {error.strerror}.") from error
+    return path

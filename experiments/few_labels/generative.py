@@ -11,6 +11,7 @@ import optax
 import vaejax
 from experiments import progress
 from experiments.few_labels.task import Task
+from experiments.loop import check_finite
 from vaejax import likelihoods, networks, objectives, posteriors, priors
 from vaejax.base import Key, Params
 from vaejax.networks.heads import Headed
@@ -146,5 +147,7 @@ def fit_all(
         while (done := int(states.step[0])) < training.num_steps:
             num = min(num_images // training.batch_size, training.num_steps - done)
             states, metrics = epoch(states, data, jnp.int32(num))
-            advance(num, f"loss {float(metrics['loss'].mean()):.2f}")
+            loss = float(metrics["loss"].mean())
+            check_finite(done + num, {f"loss of {name}": loss})
+            advance(num, f"loss {loss:.2f}")
     return states.params
