@@ -292,6 +292,14 @@ def test_a_flag_that_is_on_can_be_switched_off(outside, flag):
 
 
 @pytest.mark.parametrize(
+    ("flag", "value"), [("--coupling", True), ("--no-coupling", False)]
+)
+def test_both_forms_that_the_help_shows_are_accepted(flag, value):
+    vae = resolve("--likelihood", "discretized_logistic_mixture", flag)
+    assert vae["likelihood"]["coupling"] == value
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("no_such_module:prior", "there is no module no_such_module"),

@@ -42,6 +42,15 @@ def test_another_objective_goes_on_from_the_parameters_of_a_run(source, tmp_path
     assert training["start_from"] == result["params_sha256"]
 
 
+@pytest.mark.slow
+def test_it_compiles_its_epoch_once(source, tmp_path, caplog):
+    """Parameters read from a disk lie elsewhere than new ones, if nobody takes care."""
+    with jax.log_compiles():
+        assert train(["--start-from", str(source)], tmp_path / "own") == 0
+    text = "Finished XLA compilation of jit(train_epoch)"
+    assert sum(text in record.getMessage() for record in caplog.records) == 1
+
+
 def test_a_model_of_other_parameters_is_refused_by_the_first_that_differs(
     source, tmp_path, capsys
 ):
