@@ -30,6 +30,9 @@ def vamp(
     little noise, and are not bounded after. No row comes twice if the batch has K, so
     give `init_state` that many.
 
+    A component a thousand times narrower than the components lie apart has a rounded
+    gradient, see `distributions.pairwise.of_normals`.
+
     Args:
       latent_dim: D, at least 1; that of the posterior holds.
       num_components: K, at least 1; each costs a pass of the encoder in every step.
