@@ -377,6 +377,51 @@ MUTATIONS = (
         "terms_are_means",
     ),
     Mutation(
+        "a particle that is drawn evenly",
+        "objectives/particles.py",
+        "jnp.argmax(jnp.log(slope) + gumbel, axis=0, keepdims=True)",
+        "jnp.argmax(gumbel, axis=0, keepdims=True)",
+        "objectives/test_particles.py::test_one_particle_drawn_again_has_the_gradient_of_"
+        "dreg_on_average",
+    ),
+    Mutation(
+        "one drawn particle without the weight of DReG",
+        "objectives/particles.py",
+        "pick(own.bound.doubly / jnp.maximum(slope, TINY)) * total",
+        "total",
+        "objectives/test_particles.py::test_one_particle_drawn_again_has_the_gradient_of_"
+        "dreg_on_average",
+    ),
+    Mutation(
+        "earlier weights kept in the units of an earlier largest one",
+        "evaluate/likelihood.py",
+        "before * sums.weights + w.sum()",
+        "sums.weights + w.sum()",
+        "evaluate/test_likelihood.py::test_the_chunks_change_nothing[2-7]",
+    ),
+    Mutation(
+        "a corruption of the batch in place of what the encoder is given",
+        "objectives/denoising.py",
+        "def encode(params: Params, x: X)",
+        "def encode(params: Params, _: X)",
+        "objectives/test_denoising.py::test_around_or_inside_a_mask_hidden_values_reach_"
+        "nothing",
+    ),
+    Mutation(
+        "a label that is no class as a vector of zeros",
+        "models.py",
+        "jnp.where(known, jax.nn.one_hot(y, num_classes), jnp.nan)",
+        "jax.nn.one_hot(y, num_classes)",
+        "objectives/test_semi_supervised.py::test_a_label_that_is_no_class_gives_nan",
+    ),
+    Mutation(
+        "a far scale through log1p",
+        "distributions/normal.py",
+        "near = jnp.abs(change) < 0.5",
+        "near = jnp.abs(change) < jnp.inf",
+        "distributions/test_kl.py::test_it_is_that_of_float64_for_scales_far_apart",
+    ),
+    Mutation(
         "a decoder that mixes its leading axes",
         "networks/heads.py",
         "return jax.vmap(functools.partial(one, params))(z)",
