@@ -209,16 +209,16 @@ MUTATIONS = (
     Mutation(
         "the score of q left in DReG",
         "objectives/particles.py",
-        "- fixed(posterior).log_prob(z)",
-        "- posterior.log_prob(z)",
+        "- fixed(own.posterior).log_prob(z)",
+        "- own.posterior.log_prob(z)",
         "objectives/test_particles.py::test_at_the_true_posterior_every_draw_of_stl_"
         "and_dreg_is_zero",
     ),
     Mutation(
         "a prior without a gradient in DReG",
         "objectives/particles.py",
-        "log_joint = prior.log_prob(z)",
-        "log_joint = fixed(prior).log_prob(z)",
+        "log_joint = own.prior.log_prob(z)",
+        "log_joint = fixed(own.prior).log_prob(z)",
         "objectives/test_particles.py::test_model_gradients_are_those_of_pathwise_in_"
         "every_draw",
     ),
@@ -302,8 +302,10 @@ MUTATIONS = (
     Mutation(
         "the corrupted example as the target",
         "objectives/denoising.py",
-        "return objective.loss(key, denoiser, params, x)",
-        "return objective.loss(key, denoiser, params, noisy)",
+        "return objective.loss(key, model._replace(encode=encode), params, x)",
+        "return objective.loss(\n"
+        "            key, model._replace(encode=encode), params, "
+        "corruption(jax.random.clone(corruption_key), x)\n        )",
         "objectives/test_denoising.py::test_the_encoder_sees_the_corrupted_example_and_"
         "the_target_is_clean",
     ),
