@@ -20,6 +20,15 @@ SEGMENT = 500  # steps at most between two looks at the clock
 FIRST = 10  # steps of the first segment under a limit of time, whose pace is not known
 
 
+NEW: dict[str, Any] = {  # notes of a run that has taken no step
+    "sums": {},
+    "best": None,
+    "waited": 0,
+    "timed": [0, 0.0],
+    "spent": [0.0, 0.0],
+}
+
+
 class Plan(NamedTuple):
     """How long to train, and what to do on the way."""
 
@@ -67,14 +76,9 @@ def fit(
         state, notes = checkpoints.restore(state)
     except ValueError as error:
         raise UserError(str(error)) from error
-    notes = notes or {"sums": {}, "best": None, "waited": 0, "timed": [0, 0.0]}
-    spent = _stopwatch(notes.get("spent", [0.0, 0.0]))
-
-    def seconds_left() -> float:
-        limit = plan.max_cpu_seconds
-        return math.inf if limit is None else limit - spent()[1]
-
-    over, pace = seconds_left() <= 0, math.inf
+    notes = notes or dict(NEW)
+    spent, limit, pace = _stopwatch(notes["spent"]), plan.max_cpu_seconds, math.inf
+    limit = math.inf if limit is None else limit
     began = time.perf_counter()
     state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
     compile_seconds = time.perf_counter() - began
@@ -82,10 +86,10 @@ def fit(
     first = step
     with progress.bar("steps", plan.num_steps) as advance:
         advance(step)
-        while step < plan.num_steps and not over and not _out_of_patience(notes, plan):
+        while step < plan.num_steps and not _is_over(notes, plan):
             done = step % plan.epoch_steps
             num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
-            num = _affordable(num, seconds_left(), pace)
+            num = _affordable(num, limit - spent()[1], pace)
             began, before = time.perf_counter(), time.process_time()
             state, metrics = epoch(state, data=data, num_steps=num)
             means = {name: float(value) for name, value in metrics.items()}  # waits
@@ -96,11 +100,10 @@ def fit(
             notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
             sums, notes["score"] = notes["sums"] if done else {}, None
             notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
-            better, over = False, seconds_left() <= 0
-            if step % plan.epoch_steps == 0 or over:
+            notes["spent"], better = spent(), False
+            if step % plan.epoch_steps == 0 or notes["spent"][1] >= limit:
                 better = _end_of_epoch(state, step, plan, notes, score, log)
-                over = seconds_left() <= 0
-            notes["spent"] = spent()
+                notes["spent"] = spent()
             advance(num, f"loss {means['loss']:.2f}")
             due = time.perf_counter() - saved >= plan.save_seconds
             if due or step == plan.num_steps or (better and plan.patience is not None):
@@ -174,8 +177,12 @@ def _stopwatch(before: list[float]) -> Callable[[], list[float]]:
     return spent
 
 
-def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:
-    return plan.patience is not None and notes["waited"] >= plan.patience
+def _is_over(notes: dict[str, Any], plan: Plan) -> bool:
+    """Whether patience or time ran out; a new run has spent none and is not over."""
+    if plan.patience is not None and notes["waited"] >= plan.patience:
+        return True
+    limit = plan.max_cpu_seconds
+    return limit is not None and notes["spent"][1] >= limit
 
 
 def json_lines(path: Path, step: int) -> Callable[[dict[str, Any]], None]:
