@@ -419,8 +419,8 @@ MUTATIONS = (
     Mutation(
         "a far scale through log1p",
         "distributions/normal.py",
-        "near = jnp.abs(change) < 0.5",
-        "near = jnp.abs(change) < jnp.inf",
+        "jnp.log(self.scale / p.scale)",
+        "jnp.log1p((self.scale - p.scale) / p.scale)",
         "distributions/test_kl.py::test_it_is_that_of_float64_for_scales_far_apart",
     ),
     Mutation(
