@@ -18,8 +18,6 @@ from experiments.workdir import write_text
 Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
 SEGMENT = 500  # steps at most between two looks at the clock
 FIRST = 10  # steps of the first segment under a limit of time, whose pace is not known
-
-
 NEW: dict[str, Any] = {  # notes of a run that has taken no step
     "sums": {},
     "best": None,
@@ -36,7 +34,7 @@ class Plan(NamedTuple):
     epoch_steps: int
     patience: int | None  # epochs without a better score before stopping
     save_seconds: float  # between checkpoints
-    max_cpu_seconds: float | None = None  # of the process, over all restarts
+    max_cpu_seconds: float = math.inf  # of the process, over all restarts
 
 
 class Outcome(NamedTuple):
@@ -76,9 +74,8 @@ def fit(
         state, notes = checkpoints.restore(state)
     except ValueError as error:
         raise UserError(str(error)) from error
-    notes = notes or dict(NEW)
-    spent, limit, pace = _stopwatch(notes["spent"]), plan.max_cpu_seconds, math.inf
-    limit = math.inf if limit is None else limit
+    notes = NEW | (notes or {})
+    spent, pace = _stopwatch(notes["spent"]), math.inf
     began = time.perf_counter()
     state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
     compile_seconds = time.perf_counter() - began
@@ -86,10 +83,12 @@ def fit(
     first = step
     with progress.bar("steps", plan.num_steps) as advance:
         advance(step)
-        while step < plan.num_steps and not _is_over(notes, plan):
+        while step < plan.num_steps and not (
+            _out_of_patience(notes, plan) or _out_of_time(notes, plan)
+        ):
             done = step % plan.epoch_steps
             num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
-            num = _affordable(num, limit - spent()[1], pace)
+            num = _affordable(num, plan.max_cpu_seconds - spent()[1], pace)
             began, before = time.perf_counter(), time.process_time()
             state, metrics = epoch(state, data=data, num_steps=num)
             means = {name: float(value) for name, value in metrics.items()}  # waits
@@ -101,7 +100,7 @@ def fit(
             sums, notes["score"] = notes["sums"] if done else {}, None
             notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
             notes["spent"], better = spent(), False
-            if step % plan.epoch_steps == 0 or notes["spent"][1] >= limit:
+            if step % plan.epoch_steps == 0 or _out_of_time(notes, plan):
                 better = _end_of_epoch(state, step, plan, notes, score, log)
                 notes["spent"] = spent()
             advance(num, f"loss {means['loss']:.2f}")
@@ -177,12 +176,13 @@ def _stopwatch(before: list[float]) -> Callable[[], list[float]]:
     return spent
 
 
-def _is_over(notes: dict[str, Any], plan: Plan) -> bool:
-    """Whether patience or time ran out; a new run has spent none and is not over."""
-    if plan.patience is not None and notes["waited"] >= plan.patience:
-        return True
-    limit = plan.max_cpu_seconds
-    return limit is not None and notes["spent"][1] >= limit
+def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:
+    return plan.patience is not None and notes["waited"] >= plan.patience
+
+
+def _out_of_time(notes: dict[str, Any], plan: Plan) -> bool:
+    """By what the run has spent: a new one, which has spent nothing, never is."""
+    return notes["spent"][1] >= plan.max_cpu_seconds
 
 
 def json_lines(path: Path, step: int) -> Callable[[dict[str, Any]], None]:

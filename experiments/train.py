@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -110,9 +111,8 @@ def train(
     say(f"settings: {json.dumps(settings)}")
     epoch_steps = len(images.train.image) // batch_size
     training = settings["training"]
-    plan = Plan(
-        training["num_steps"], epoch_steps, patience, save_seconds, max_cpu_seconds
-    )
+    limit = math.inf if max_cpu_seconds is None else max_cpu_seconds
+    plan = Plan(training["num_steps"], epoch_steps, patience, save_seconds, limit)
     x = _first_images(settings, images)
     _, state = folder.start(settings, x, allow=outsiders(model))
     if source is not None:

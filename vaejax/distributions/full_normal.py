@@ -10,7 +10,7 @@ from jax.scipy.linalg import solve_triangular
 
 from vaejax.base import Distribution, Key
 from vaejax.distributions.noise import noise
-from vaejax.distributions.normal import Normal
+from vaejax.distributions.normal import Normal, kl_to_standard
 
 
 @struct.dataclass
@@ -81,8 +81,7 @@ class FullNormal(Distribution):
         else:
             return None
         below = jnp.tril(jnp.moveaxis(ratio, 0, -1), -1)  # of A, [*batch_shape, D, D]
-        log_ratio = jnp.log(own / theirs)
-        terms = 0.5 * (jnp.expm1(2 * log_ratio) - 2 * log_ratio + shift**2)
+        terms = kl_to_standard(shift, own / theirs)
         return terms.sum(axis=-1) + 0.5 * (below**2).sum(axis=(-2, -1))
 
 

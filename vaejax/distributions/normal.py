@@ -51,14 +51,20 @@ class Normal(Distribution):
     def kl_to(self, p: Distribution) -> jax.Array | None:
         r"""KL(self || p) for a normal p, `[*batch_shape]` in nats.
 
-        With :math:`\rho = \log(\sigma_q / \sigma_p)` a dimension contributes
-        :math:`\frac12 (e^{2\rho} - 1 - 2\rho + (\mu_q - \mu_p)^2 / \sigma_p^2)`;
-        `expm1` keeps its digits near q = p, where a posterior collapses; `log1p` of the
-        scales' difference would keep no more of them, and lose those of far scales.
+        The divergence does not change where p is shifted and scaled to N(0, 1).
         """
         if not isinstance(p, Normal):
             return None
-        log_ratio = jnp.log(self.scale / p.scale)
-        shift = (self.loc - p.loc) / p.scale
-        terms = 0.5 * (jnp.expm1(2 * log_ratio) - 2 * log_ratio + shift**2)
+        terms = kl_to_standard((self.loc - p.loc) / p.scale, self.scale / p.scale)
         return sum_event(terms, self.event_ndims)
+
+
+def kl_to_standard(loc: jax.Array, scale: jax.Array) -> jax.Array:
+    r"""KL(N(loc, scale^2) || N(0, 1)) of each number, in nats.
+
+    :math:`\frac12 (e^{2\rho} - 1 - 2\rho + \mu^2)` with :math:`\rho = \log \sigma`:
+    `expm1` keeps its digits near scale 1, where a posterior collapses; `log1p` of
+    scale - 1 would keep no more of them, and lose those of far scales.
+    """
+    log_scale = jnp.log(scale)
+    return 0.5 * (jnp.expm1(2 * log_scale) - 2 * log_scale + loc**2)
