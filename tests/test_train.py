@@ -9,7 +9,8 @@ import optax
 import pytest
 
 import vaejax
-from tests import toy
+from tests import poison, toy
+from vaejax import tally
 from vaejax.base import Objective
 from vaejax.moving_average import toward
 from vaejax.objectives import elbo
@@ -18,6 +19,7 @@ from vaejax.train import (
     TrainState,
     init_state,
     stream,
+    train_chunk,
     train_epoch,
     train_step,
 )
@@ -63,7 +65,9 @@ def test_a_step_is_gradient_descent_on_the_mean_loss_of_the_batch():
     chex.assert_trees_all_close(new.params, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
     np.testing.assert_allclose(metrics["rate"], terms["rate"].mean(), rtol=1e-6)
-    assert set(metrics) == {"loss", "distortion", "rate"}
+    assert set(metrics) == {"loss", "distortion", "rate", "gradient_norm"}
+    norm = optax.tree.norm(grads)
+    np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-5)
     assert new.step == 1
     np.testing.assert_array_equal(*map(jax.random.key_data, (new.key, state.key)))
 
@@ -186,20 +190,147 @@ def test_init_state_makes_every_parameter_and_starts_at_step_0():
     assert not np.array_equal(*kernels)
 
 
+# Steps that are not finite.
+
+
+@functools.cache
+def poisoned(optimizer=OPTIMIZER, objective=poison.OBJECTIVE):
+    return jax.jit(functools.partial(train_step, MODEL, objective, optimizer))
+
+
+@pytest.mark.parametrize("kind", poison.NAMED)
+def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(kind):
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.05))
+    state = start(optimizer)
+    state, _ = poisoned(optimizer)(state, poison.batch(X))  # a state with moments
+    bad = poison.batch(X, 5, kind)
+    once, metrics = poisoned(optimizer)(state, bad)
+    equal(once, state._replace(step=jnp.int32(2), skipped=jnp.int32(1)))
+    assert poison.named(metrics) == poison.NAMED[kind]
+    twice, _ = poisoned(optimizer)(once, bad)
+    equal(twice, state._replace(step=jnp.int32(3), skipped=jnp.int32(2)))
+    after, metrics = poisoned(optimizer)(twice, poison.batch(X))
+    assert after.skipped == 0
+    assert not poison.named(metrics)
+    later = state._replace(step=jnp.int32(3))  # the noise has moved on
+    equal(after, poisoned(optimizer)(later, poison.batch(X))[0])
+
+
+def test_a_moving_average_that_is_not_finite_is_skipped_too():
+    def loss(key, model, params, batch):
+        own = params["objective"]["moving_average"]["seen"]
+        seen = jnp.where(batch["bad"].any(), jnp.inf, 1.0)
+        gap = own - jax.lax.stop_gradient(seen)
+        term = jnp.where(batch["bad"].any(), own * seen, gap)
+        value, metrics = OBJECTIVE.loss(key, model, params, batch["x"])
+        return value + term - jax.lax.stop_gradient(term), metrics
+
+    objective = Objective(loss, lambda *_: {"moving_average": {"seen": jnp.ones(())}})
+    state = start(SGD, objective)
+    new, metrics = poisoned(SGD, objective)(state, poison.batch(X, 1, poison.RATE))
+    equal(new, state._replace(step=jnp.int32(1), skipped=jnp.int32(1)))
+    assert poison.named(metrics)
+
+
+KINDS = [0, 0, poison.RATE, poison.NAN, 0, poison.GRADIENT, 0, 0]
+
+
+def poisoned_steps(seed=0, kinds=KINDS):
+    """The states and metrics of steps one by one."""
+    state, rows = start(seed=seed), []
+    for kind in kinds:
+        state, metrics = poisoned()(state, poison.batch(X, 3, kind))
+        rows.append(jax.device_get(metrics))
+    return state, rows
+
+
+def chunk_of(kinds):
+    batches = [poison.batch(X, 3, kind) for kind in kinds]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+
+
+@functools.cache
+def poisoned_chunk():
+    return jax.jit(functools.partial(train_chunk, poisoned()))
+
+
+def test_the_means_of_many_steps_are_those_of_the_steps_taken():
+    expected, rows = poisoned_steps()
+    state, metrics = poisoned_chunk()(start(), data=chunk_of(KINDS))
+    chex.assert_trees_all_close(state.params, expected.params, rtol=1e-5, atol=1e-6)
+    assert {name: metrics[name] for name in ("taken", "skipped")} == {
+        "taken": 5,
+        "skipped": 3,
+    }
+    assert metrics["skipped_in_a_row"] == 2
+    assert metrics["last_in_row"] == 4
+    for name in ("loss", "distortion", "rate", "gradient_norm"):
+        taken = [row[name] for row, kind in zip(rows, KINDS, strict=True) if not kind]
+        np.testing.assert_allclose(metrics[name], np.mean(taken), rtol=1e-5)
+        lost = sum(not np.isfinite(row[name]) for row in rows)
+        assert metrics[f"nonfinite_{name}"] == lost, name
+
+
+def test_segments_keep_the_row_of_skipped_steps():
+    whole, _ = poisoned_chunk()(start(), data=chunk_of(KINDS))
+    state, told = start(), {}
+    for part in (KINDS[:3], KINDS[3:]):  # the cut is inside a row
+        data = chunk_of(part + [0] * (8 - len(part)))
+        state, metrics = poisoned_chunk()(state, data=data, num_steps=len(part))
+        told = tally.merged(told, metrics)
+    equal(state, whole)
+    _, expected = poisoned_chunk()(start(), data=chunk_of(KINDS))
+    assert set(told) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(told[name], value, rtol=1e-6, err_msg=name)
+
+
+def test_where_no_step_was_taken_there_is_no_mean():
+    _, metrics = poisoned_chunk()(start(), data=chunk_of([poison.RATE] * 8))
+    assert np.isnan(metrics["loss"])
+    assert metrics["skipped_in_a_row"] == metrics["skipped"] == 8
+    _, none = poisoned_chunk()(start(), data=chunk_of([0] * 8), num_steps=0)
+    assert none["loss"] == none["taken"] == none["skipped"] == 0
+
+
+def test_of_many_seeds_at_once_only_the_one_that_is_not_finite_stands_still():
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), start(), start(seed=1))
+    kinds = ([0] * 8, KINDS)
+    data = jax.tree.map(lambda *a: jnp.stack(a), *map(chunk_of, kinds))
+
+    @jax.jit
+    @jax.vmap
+    def run(state, data):
+        return train_chunk(poisoned(), state, data=data)
+
+    together, metrics = run(states, data)
+    np.testing.assert_array_equal(metrics["skipped"], [0, 3])
+    for i, kinds_of in enumerate(kinds):
+        alone, own = poisoned_chunk()(start(seed=i), data=chunk_of(kinds_of))
+        got = jax.tree.map(operator.itemgetter(i), together.params)
+        chex.assert_trees_all_close(got, alone.params, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(metrics["loss"][i], own["loss"], rtol=1e-5)
+
+
 # The epoch: with a step that writes down what it is given.
 
 
 def record(state, x):
     """A step whose parameter is the list of all batches so far."""
     seen = jax.lax.dynamic_update_index_in_dim(state.params, x, state.step, 0)
-    return TrainState(state.step + 1, seen, (), state.key), {"step": state.step}
+    new = state._replace(step=state.step + 1, params=seen)
+    return new, {"step": state.step}
+
+
+def recording(seen, key):
+    return TrainState(jnp.int32(0), seen, (), key, jnp.int32(0))
 
 
 def recorded(num, batch, epochs, **kwargs):
     """The rows that each step of some epochs saw: `[epochs, num // batch, batch]`."""
     per_epoch = num // batch
     seen = jnp.full((epochs * per_epoch, batch), -1)
-    state = TrainState(jnp.int32(0), seen, (), jax.random.key(0))
+    state = recording(seen, jax.random.key(0))
     epoch = jax.jit(functools.partial(train_epoch, record, batch, **kwargs))
     for _ in range(epochs):
         state, _ = epoch(state, data=jnp.arange(num))
@@ -219,7 +350,7 @@ def test_an_epoch_sees_each_example_at_most_once_in_another_order_each_time():
 def test_every_order_is_a_fair_permutation():
     """Each example comes first equally often: 3,000 epochs, z-scores of the counts."""
     num, epochs = 6, 3000
-    state = TrainState(jnp.int32(0), jnp.full((epochs, num), -1), (), jax.random.key(5))
+    state = recording(jnp.full((epochs, num), -1), jax.random.key(5))
     epoch = functools.partial(train_epoch, record, num, data=jnp.arange(num))
     state = jax.jit(
         lambda state: jax.lax.fori_loop(0, epochs, lambda _, s: epoch(s)[0], state)
@@ -230,7 +361,7 @@ def test_every_order_is_a_fair_permutation():
 
 
 def test_metrics_are_means_over_the_steps():
-    state = TrainState(jnp.int32(0), jnp.zeros((5, 4), int), (), jax.random.key(0))
+    state = recording(jnp.zeros((5, 4), int), jax.random.key(0))
     epoch = jax.jit(functools.partial(train_epoch, record, 4))
     _, metrics = epoch(state, data=jnp.arange(22))
     assert metrics["step"] == 2.0
@@ -299,7 +430,7 @@ def test_an_epoch_is_its_steps_one_by_one():
 def recorded_rows(num, batch):
     """The rows of the steps of the first epoch of `start()`."""
     seen = jnp.full((num // batch, batch), -1)
-    state = TrainState(jnp.int32(0), seen, (), start().key)
+    state = recording(seen, start().key)
     epoch = jax.jit(functools.partial(train_epoch, record, batch))
     return epoch(state, data=jnp.arange(num))[0].params
 

@@ -5,6 +5,9 @@ bound one. Under `pmap` a device holds rows of the batch and the axis is bound; 
 `jit` (or on one device, or eagerly) the program sees the global batch.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -16,7 +19,8 @@ from vaejax.base import Key, X
 
 Tree = TypeVar("Tree")  # a pytree of arrays; a distribution is one
 
-AXIS = "batch"  # bound by `parallelize` alone
+AXIS = "batch"  # bound by `parallelize` and `on_each_device` alone
+_in_part = contextvars.ContextVar("in a part of the batch", default=False)
 
 
 @struct.dataclass
@@ -38,6 +42,28 @@ def _index() -> jax.Array | None:
         return None
 
 
+@contextlib.contextmanager
+def part_of_batch() -> Iterator[None]:
+    """What is traced inside sees some of a device's examples, and may ask for no more.
+
+    `global_batch`, `global_mean` and `global_key` then raise a ValueError.
+    """
+    token = _in_part.set(True)
+    try:
+        yield
+    finally:
+        _in_part.reset(token)
+
+
+def _needs_whole_batch() -> None:
+    if _in_part.get():
+        raise ValueError(
+            "A part of this loss looks at the whole batch, as divergences of codes, "
+            "free bits, capacity and optimal scales do, and a micro-batch is not the "
+            "whole: use num_microbatches=1, or another objective or likelihood."
+        )
+
+
 def batch_size(x: X) -> int:
     """The number of examples in a pytree of arrays `[B, ...]`."""
     return jax.tree.leaves(x)[0].shape[0]
@@ -48,6 +74,7 @@ def global_batch(tree: Tree) -> Tree:
 
     What is `Shared` stays as it is.
     """
+    _needs_whole_batch()
     if _index() is None:
         return tree
 
@@ -61,6 +88,7 @@ def global_batch(tree: Tree) -> Tree:
 
 def global_mean(tree: Tree) -> Tree:
     """Mean over devices of what is already a mean over the local batch."""
+    _needs_whole_batch()
     return tree if _index() is None else jax.lax.pmean(tree, AXIS)
 
 
@@ -69,6 +97,7 @@ def global_key(key: Key) -> Key:
 
     For noise that examples have in common, such as a direction to project them on.
     """
+    _needs_whole_batch()
     if key.ndim == 0:
         return key
     first = global_batch(jax.random.key_data(key))[0]
@@ -120,3 +149,26 @@ def spread(x: X) -> X:
         return x
     share(batch_size(x), mesh.shape[AXIS])
     return jax.lax.with_sharding_constraint(x, PartitionSpec(AXIS))
+
+
+def on_each_device(function: Callable[..., Tree]) -> Callable[..., Tree]:
+    """Binds the axis where the compiler alone would divide the work: under `jit`.
+
+    Args:
+      function: `(whole, *rows) -> whole`, such as a `global_mean` of something.
+
+    Returns:
+      The same; under `jit` on several devices each is given its rows, as under `pmap`.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if AXIS not in mesh.axis_names or _index() is not None:
+        return function
+
+    def call(whole: Any, *rows: X) -> Tree:
+        share(batch_size(rows), mesh.shape[AXIS])
+        specs = PartitionSpec(), *(PartitionSpec(AXIS) for _ in rows)
+        return jax.shard_map(
+            function, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
+        )(whole, *rows)
+
+    return call

@@ -30,19 +30,20 @@ def route(updates: Any, grads: Any) -> Any:
     """The optimizer's updates, but minus the gradient for every moving average."""
 
     def one(path: tuple[Any, ...], update: jax.Array, grad: jax.Array) -> jax.Array:
-        return -grad if NAME in map(_name, path) else update
+        return -grad if is_one(path) else update
 
     return jax.tree_util.tree_map_with_path(one, updates, grads)
 
 
 def hide(grads: Any) -> Any:
-    """The gradients an optimizer sees: 0 for every moving average."""
+    """What an optimizer sees: 0 for a moving average, NaN for one not finite."""
 
     def one(path: tuple[Any, ...], grad: jax.Array) -> jax.Array:
-        return 0 * grad if NAME in map(_name, path) else grad
+        return 0 * grad if is_one(path) else grad
 
     return jax.tree_util.tree_map_with_path(one, grads)
 
 
-def _name(entry: Any) -> Any:
-    return getattr(entry, "key", None)
+def is_one(path: tuple[Any, ...]) -> bool:
+    """Whether the parameter at this path of a pytree is a moving average."""
+    return any(getattr(entry, "key", None) == NAME for entry in path)

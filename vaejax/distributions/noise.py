@@ -36,10 +36,10 @@ def noise(
 def _checked(key: Key, shape: tuple[int, ...], event_ndims: int) -> int:
     """How many batch axes there are; the last is that of the keys, if it is not 1."""
     num_batch = len(shape) - event_ndims
-    if num_batch > 0 and shape[num_batch - 1] not in (1, len(key)):
+    if num_batch > 0 and shape[num_batch - 1] not in (1, key.shape[0]):
         raise ValueError(
-            f"{len(key)} keys for a batch of {shape[num_batch - 1]}: give one for each "
-            "example, or a scalar key."
+            f"{key.shape[0]} keys for a batch of {shape[num_batch - 1]}: give one for "
+            "each example, or a scalar key."
         )
     return num_batch
 
