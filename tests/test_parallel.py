@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import Mesh
 
 import vaejax
-from tests import toy
+from tests import poison, toy
 from tests.rows import ROWS, flip
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Objective
@@ -195,6 +195,9 @@ def test_every_row_trains_on_four_devices_with_the_losses_of_one(name, mode):
     np.testing.assert_allclose(got, expected, rtol=1e-9 if name in GROWS else 1e-5)
 
 
+HOST = ("callback", "infeed", "outfeed", "send(", "recv(")  # what would wait for it
+
+
 @pytest.mark.parametrize("kind", ["step", "epoch"])
 def test_jit_divides_the_batch_and_sums_over_the_devices(kind, monkeypatch):
     model, state = start("elbo")
@@ -220,6 +223,7 @@ def test_jit_divides_the_batch_and_sums_over_the_devices(kind, monkeypatch):
         vaejax.parallelize(epoch, mesh(4), "jit")(state, data=IMAGES)
     (text,) = texts
     assert "all-reduce" in text
+    assert not [word for word in HOST if word in text]
     products = [line for line in text.splitlines() if " dot(" in line]
     assert products
     # Latents, logits and noise: 2 rows on each device, the batch of 8 nowhere.
@@ -265,3 +269,41 @@ def test_a_mesh_of_any_shape_and_names_will_do():
     grid = Mesh(np.array(jax.devices()[:4]).reshape(2, 2), ("host", "device"))
     _, metrics = vaejax.parallelize(step, grid)(state, IMAGES[:BATCH])
     np.testing.assert_allclose(metrics["x"], IMAGES[:BATCH].mean(), rtol=1e-6)
+
+
+def copies(state):
+    """Every device's own copy of a state, on the host."""
+    state = state._replace(key=jax.random.key_data(state.key))
+    return [
+        [np.array(shard.data) for shard in leaf.addressable_shards]
+        for leaf in jax.tree.leaves(state)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_100_faults_each_in_one_shard_change_no_state_on_any_device(mode):
+    model, objective = toy.small_vae(4, hidden=()), poison.OBJECTIVE
+    step = functools.partial(train_step, model, objective, OPTIMIZER)
+    step = vaejax.parallelize(step, mesh(4), mode)
+    good = poison.batch(IMAGES[:BATCH])
+    state = vaejax.init_state(
+        jax.random.key(0), model, objective, OPTIMIZER, IMAGES[:BATCH]
+    )
+    state, _ = jax.block_until_ready(step(state, good))
+    before = copies(state._replace(step=jnp.int32(0), skipped=jnp.int32(0)))
+    rng, met = np.random.default_rng(0), set()
+    for injection in range(1, 101):
+        kind, row = rng.choice(list(poison.NAMED)), int(rng.integers(BATCH))
+        bad = poison.batch(IMAGES[:BATCH], row, kind)
+        state, metrics = jax.block_until_ready(step(state, bad))
+        met.add((kind, row // 2))
+        assert poison.named(metrics) == poison.NAMED[kind]
+        assert (state.step, state.skipped) == (injection + 1, injection)
+        after = copies(state._replace(step=jnp.int32(0), skipped=jnp.int32(0)))
+        for mine, theirs in zip(after, before, strict=True):
+            for one, other in zip(mine, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert len(met) == 4 * len(poison.NAMED)  # every fault on every device
+    state, metrics = jax.block_until_ready(step(state, good))
+    assert state.skipped == 0
+    assert np.isfinite(metrics["loss"])

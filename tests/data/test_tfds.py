@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vaejax.data import DataError, load, load_split
+from vaejax.data import DataError, batches, from_tfds, load, load_split
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 1), dtype=np.uint8)
 
@@ -110,3 +111,17 @@ def test_a_set_is_refused_with_a_reason(name, message, tmp_path: Path, capfd) ->
 def test_mnist_of_tfds_needs_tensorflow_and_says_so_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="encodes pictures with TensorFlow"):
         load("tfds:mnist", data_dir=str(tmp_path))
+
+
+def test_a_source_reads_the_same_pictures_a_batch_at_a_time(tmp_path):
+    pytest.importorskip("grain")
+    source = from_tfds("toy_pictures", data_dir=str(tmp_path))
+    np.testing.assert_array_equal(source.take(np.array([7, 0, 29])), IMAGE[[7, 0, 29]])
+    iterator = batches(source, jax.random.key(0), 5)
+    read = np.concatenate([next(iterator) for _ in range(6)])
+    assert {x.tobytes() for x in read} == {x.tobytes() for x in IMAGE}
+
+
+def test_a_split_that_is_not_there_is_named_by_a_source(tmp_path):
+    with pytest.raises(DataError, match=r"split: expected one of \['test', 'train'\]"):
+        from_tfds("toy_pictures", "validation", data_dir=str(tmp_path))

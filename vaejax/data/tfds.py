@@ -1,6 +1,7 @@
 """Image sets of tensorflow-datasets: prepared, or preparable without TensorFlow."""
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from vaejax.data.dataset import (
     num_bytes,
 )
 from vaejax.data.quiet import quiet_tfds, silence
+from vaejax.data.stream import Source
 from vaejax.data.untrusted import check_size
 
 READ = 1000  # records
@@ -32,6 +34,50 @@ def load_tfds(name: str, data_dir: str | None) -> dict[str, Split]:
       DataError: if it is not prepared as array_record and cannot be without
         TensorFlow, or holds no images that can be used.
     """
+    file = f"tfds:{name}"
+
+    def read(builder: Any) -> dict[str, Split]:
+        names = [s for s in SPLITS if s in builder.info.splits]
+        return {split: read_tfds(builder, split, file) for split in names}
+
+    return with_builder(name, data_dir, read)
+
+
+def from_tfds(
+    name: str, split: str = "train", *, data_dir: str | None = None
+) -> Source:
+    """Return the images of a split, each record read when its batch is.
+
+    Args:
+      name: any name that `tfds.builder` takes.
+      split: one of its splits.
+      data_dir: where it is prepared, or is to be; default as in tfds.
+
+    Raises:
+      DataError: as `load_tfds`, or if it has no such split; when a batch is read, if
+        it holds what is no image, such as a NaN.
+    """
+    file = f"tfds:{name}"
+
+    def source(builder: Any) -> Source:
+        if split not in builder.info.splits:
+            expected, remedy = f"one of {sorted(builder.info.splits)}", "Name one."
+            raise DataError(file, "split", expected, repr(split), remedy)
+        records = builder.as_data_source(split=split)
+        field, shape, _ = image_shape(builder, len(records), file)
+
+        def take(rows: np.ndarray) -> np.ndarray:
+            read = records.__getitems__([int(row) for row in rows])
+            image = np.stack([record[field] for record in read])
+            return checked_images(image.reshape(-1, *shape[1:]), file, field)
+
+        return Source(len(records), take)
+
+    return with_builder(name, data_dir, source)
+
+
+def with_builder(name: str, data_dir: str | None, use: Callable[[Any], Any]) -> Any:
+    """Return `use(builder)` of a prepared set; what goes wrong is a `DataError`."""
     file = f"tfds:{name}"
     tfds = quiet_tfds(file, "tensorflow_datasets")
     try:
@@ -52,8 +98,7 @@ def load_tfds(name: str, data_dir: str | None) -> dict[str, Split]:
     try:
         with silence():
             builder.download_and_prepare()
-            names = [s for s in SPLITS if s in builder.info.splits]
-            return {split: read_tfds(builder, split, file) for split in names}
+            return use(builder)
     except DataError:
         raise
     except Exception as error:  # downloads, the builder's own code, the reader
@@ -79,15 +124,8 @@ def in_short(error: Exception) -> str:
 def read_tfds(builder: Any, name: str, file: str) -> Split:
     """Read a split of one record per image, into an array made beforehand."""
     features, source = builder.info.features, builder.as_data_source(split=name)
-    field = image_field(features, file)
-    stored = features[field].np_dtype
-    shape = (len(source), *features[field].shape)
-    if None in shape:
-        remedy = "Choose a set of images of one size."
-        raise DataError(file, field, "a fixed shape", f"shape {shape}", remedy)
-    checked_shape(shape, file, field)
-    checked_dtype(np.dtype(stored), file, field)
-    check_size(num_bytes(shape, np.dtype(stored)), file, field)
+    field, shape, stored = image_shape(builder, len(source), file)
+    check_size(num_bytes(shape, stored), file, field)
     image = np.empty(shape, stored)
     label = np.full(len(source), -1, np.int64)
     labelled = "label" in features and np.dtype(features["label"].np_dtype).kind in "iu"
@@ -100,6 +138,22 @@ def read_tfds(builder: Any, name: str, file: str) -> Split:
     image = checked_images(image, file, field)
     checked = checked_labels(label, len(image), file, "label") if labelled else None
     return Split(image, checked)
+
+
+def image_shape(
+    builder: Any, num: int, file: str
+) -> tuple[str, tuple[int, ...], np.dtype]:
+    """Return the name, shape `[num, *event]` and dtype of the images, if usable."""
+    features = builder.info.features
+    field = image_field(features, file)
+    stored = np.dtype(features[field].np_dtype)
+    shape = (num, *features[field].shape)
+    if None in shape:
+        remedy = "Choose a set of images of one size."
+        raise DataError(file, field, "a fixed shape", f"shape {shape}", remedy)
+    checked_shape(shape, file, field)
+    checked_dtype(stored, file, field)
+    return field, shape, stored
 
 
 def image_field(features: Any, file: str) -> str:
