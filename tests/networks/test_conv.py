@@ -10,7 +10,7 @@ import pytest
 import vaejax
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.networks import decoded, headed
-from vaejax.networks.conv import as_image
+from vaejax.networks.conv import Conv, ConvTransposed, as_image
 
 SHAPES = [(8, 8), (9, 7), (28, 28), (28, 20, 1), (64, 64, 3), (33, 64, 3), (5, 4, 2)]
 KINDS = {
@@ -103,3 +103,20 @@ def test_a_mask_of_an_image_is_channels_beside_it(channels):
     assert joined.shape == (2, 8, 6, 2 * num)
     np.testing.assert_array_equal(joined[..., :num].reshape(shape), value)
     np.testing.assert_array_equal(joined[..., num:].reshape(shape), mask)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(64),
+        Conv(64, kernel=3, stride=1),
+        ConvTransposed(64, (32, 32)),
+        ConvTransposed(64, (16, 16), kernel=3, stride=1),
+    ],
+    ids=["halving", "same size", "doubling", "same size, transposed"],
+)
+def test_a_layer_keeps_the_scale_of_what_it_sees(layer):
+    keys = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(keys[0], (8, 16, 16, 64))
+    y = layer.apply(layer.init(keys[1], x), x)[:, 2:-2, 2:-2]  # borders see less
+    assert y.std() == pytest.approx(1, abs=0.05)

@@ -10,7 +10,16 @@ import jax.numpy as jnp
 
 from vaejax.networks.convolution import convolve, convolve_transposed
 from vaejax.networks.heads import Architecture
-from vaejax.networks.mlp import ACTIVATIONS, SMALL
+from vaejax.networks.mlp import ACTIVATIONS
+from vaejax.networks.precision import Dtype, check_dtype, floating
+
+
+def unit_gain(stride: int = 1) -> Any:
+    """Weights of variance 1 / (numbers that an output sees), so that scale is kept.
+
+    An output of a transposed convolution sees one in stride^2 of its kernel's.
+    """
+    return nn.initializers.variance_scaling(stride**2, "fan_in", "uniform")
 
 
 class Conv(nn.Module):
@@ -24,7 +33,7 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features of the image at 1 / s of its size, rounded up."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", SMALL, shape)
+        kernel = self.param("kernel", unit_gain(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return convolve(x, kernel, self.stride) + bias
 
@@ -42,7 +51,8 @@ class ConvTransposed(nn.Module):
         """Features of the larger image."""
         # Stored as [k, k, C, F], so that the initialiser sees what goes in and out.
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", SMALL, shape).transpose(0, 1, 3, 2)
+        kernel = self.param("kernel", unit_gain(self.stride), shape)
+        kernel = kernel.transpose(0, 1, 3, 2)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return convolve_transposed(x, kernel, self.size, self.stride) + bias
 
@@ -60,17 +70,18 @@ def as_image(x: Any) -> jax.Array:
             f"{image.shape}: use networks.mlp for vectors."
         )
     image = image if image.ndim == 4 else image[..., None]
-    parts = [image.astype(float)]
+    parts = [floating(image)]
     for condition in conditions:
         size = image.shape[1:3] if condition.shape[1:3] == image.shape[1:3] else (1, 1)
-        flat = condition.reshape(len(image), *size, -1).astype(float)
-        parts.append(jnp.broadcast_to(flat, (*image.shape[:3], flat.shape[-1])))
+        flat = condition.reshape(len(image), *size, -1)
+        flat = jnp.broadcast_to(flat, (*image.shape[:3], flat.shape[-1]))
+        parts.append(flat.astype(parts[0].dtype))
     return jnp.concatenate(parts, axis=-1)
 
 
 def as_vector(z: Any) -> jax.Array:
     """Codes `[N, D]`, with their conditions `[N, C]` beside them."""
-    return jnp.concatenate([leaf.astype(float) for leaf in jax.tree.leaves(z)], axis=-1)
+    return jnp.concatenate([floating(leaf) for leaf in jax.tree.leaves(z)], axis=-1)
 
 
 def halved(event_shape: tuple[int, ...], num_stages: int) -> list[tuple[int, int]]:
@@ -99,6 +110,7 @@ class Encoder(nn.Module):
     channels: Sequence[int]
     hidden: Sequence[int]
     activation: str
+    compute_dtype: str
 
     @nn.compact
     def __call__(self, x: Any) -> jax.Array:
@@ -107,9 +119,9 @@ class Encoder(nn.Module):
         halved(x.shape[1:], len(self.channels))
         for i, features in enumerate(self.channels):
             x = act(Conv(features, name=f"conv_{i}")(x))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for i, width in enumerate(self.hidden):
-            x = act(nn.Dense(width, kernel_init=SMALL, name=f"dense_{i}")(x))
+            x = act(nn.Dense(width, kernel_init=unit_gain(), name=f"dense_{i}")(x))
         return x
 
 
@@ -120,6 +132,7 @@ class Decoder(nn.Module):
     channels: Sequence[int]
     hidden: Sequence[int]
     activation: str
+    compute_dtype: str
 
     @nn.compact
     def __call__(self, z: Any) -> jax.Array:
@@ -128,8 +141,8 @@ class Decoder(nn.Module):
         sizes = halved(self.event_shape, len(self.channels))
         smallest = (*sizes[-1], self.channels[-1])
         for i, width in enumerate((*self.hidden[::-1], math.prod(smallest))):
-            x = act(nn.Dense(width, kernel_init=SMALL, name=f"dense_{i}")(x))
-        x = x.reshape(len(x), *smallest)
+            x = act(nn.Dense(width, kernel_init=unit_gain(), name=f"dense_{i}")(x))
+        x = x.reshape(x.shape[0], *smallest)
         widths = (self.channels[0], *self.channels[:-1])
         for i in range(len(self.channels))[::-1]:
             layer = ConvTransposed(widths[i], sizes[i], name=f"conv_{i}")
@@ -142,6 +155,7 @@ def conv(
     channels: Sequence[int] = (32, 64),
     hidden: Sequence[int] = (256,),
     activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu",
+    dtype: Dtype = "float32",
 ) -> Architecture:
     """A convolutional encoder, and the decoder that is its mirror image.
 
@@ -154,18 +168,21 @@ def conv(
         `(32, 64, 128)` 64 x 64.
       hidden: widths of the dense layers between the smallest image and the code.
       activation: after every layer: gelu, relu, silu or tanh.
+      dtype: what the layers and the head compute in, float32 or bfloat16, which is
+        faster on accelerators; parameters and results are float32.
 
     Returns:
       An `Architecture` for events `[H, W]` or `[H, W, C]`.
 
     Raises:
-      ValueError: if a width is less than 1 or the activation unknown; where it is used,
-        for events that are no images or too small for the stages.
+      ValueError: if a width is less than 1, the activation or the dtype unknown; where
+        it is used, for events that are no images or too small for the stages.
     """
+    check_dtype(dtype)
     stages, dense = checked(channels, hidden, activation)
     return Architecture(
-        Encoder(stages, dense, activation),
-        lambda event_shape: Decoder(event_shape, stages, dense, activation),
+        Encoder(stages, dense, activation, dtype),
+        lambda event_shape: Decoder(event_shape, stages, dense, activation, dtype),
     )
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from vaejax.base import Key, split
+from vaejax.networks.precision import lowered, product
 
 Network = Any  # a flax.linen module, a pair (init, apply), or an Architecture
 
@@ -99,6 +100,7 @@ def _headed(network: Network, event_shape: tuple[int, ...], num_params: int) -> 
     if num_outputs < 1:
         raise ValueError(f"A head needs at least 1 output, got {num_outputs}.")
     body_init, body_apply = _pair(network)
+    low = getattr(network, "compute_dtype", "float32") == "bfloat16"
 
     def features(params: Any, x: Any) -> tuple[jax.Array, nn.Dense]:
         out = body_apply(params, x)
@@ -120,6 +122,10 @@ def _headed(network: Network, event_shape: tuple[int, ...], num_params: int) -> 
         return {"network": body, "head": dense.init(head_key, h)["params"]}
 
     def apply(params: Any, x: Any) -> jax.Array:
+        if low:
+            h, _ = features(*lowered((params["network"], x)))
+            kernel, bias = params["head"]["kernel"], params["head"]["bias"]
+            return product(lowered(h), lowered(kernel)) + bias
         h, dense = features(params["network"], x)
         return jnp.asarray(dense.apply({"params": params["head"]}, h))
 
