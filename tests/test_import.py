@@ -10,7 +10,7 @@ import pytest
 import vaejax
 
 HEAVY = ("orbax", "tensorflow_datasets", "tensorflow", "sklearn", "matplotlib", "tyro")
-HEAVY += ("rich", "torch", "scipy.stats", "array_record", "experiments")
+HEAVY += ("rich", "torch", "grain", "PIL", "scipy.stats", "array_record", "experiments")
 CORE = "import jax, flax.linen, optax, chex"
 
 

@@ -22,20 +22,25 @@ from vaejax import priors as priors
 from vaejax import rates as rates
 from vaejax import samplers as samplers
 from vaejax import schedules as schedules
+from vaejax.averaged import averaged as averaged
+from vaejax.averaged import averaged_params as averaged_params
 from vaejax.base import ConditionalModel as ConditionalModel
 from vaejax.base import Distribution as Distribution
 from vaejax.base import Family as Family
 from vaejax.base import Model as Model
 from vaejax.base import Objective as Objective
+from vaejax.large_gradients import skip_large_gradients as skip_large_gradients
 from vaejax.models import (
     conditional_latent_variable_model as conditional_latent_variable_model,
 )
 from vaejax.models import latent_variable_model as latent_variable_model
 from vaejax.parallel import parallelize as parallelize
 from vaejax.parallel import replicate as replicate
+from vaejax.streamed import streamed as streamed
 from vaejax.train import TrainState as TrainState
 from vaejax.train import init_state as init_state
 from vaejax.train import optimizers as optimizers
+from vaejax.train import train_chunk as train_chunk
 from vaejax.train import train_epoch as train_epoch
 from vaejax.train import train_step as train_step
 
