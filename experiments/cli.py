@@ -9,12 +9,14 @@ import difflib
 import importlib
 import inspect
 import json
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import vaejax
 from experiments import parts
+from experiments.compile_cache import check_compile_cache
 from experiments.errors import UserError
 from experiments.flags import (
     ALLOW,
@@ -25,6 +27,7 @@ from experiments.flags import (
     positional_values,
     read,
 )
+from experiments.interruption import EXIT_CODE, InterruptedRunError
 from experiments.workdir import finite
 
 VERBS = (
@@ -32,6 +35,7 @@ VERBS = (
     "train",
     "evaluate",
     "encode",
+    "export",
     "sample",
     "reconstruct",
     "traverse",
@@ -39,6 +43,7 @@ VERBS = (
     "conditional",
     "semi_supervised",
     "benchmark",
+    "faults",
 )
 
 
@@ -46,14 +51,22 @@ def main(argv: list[str]) -> int:
     """Runs a verb; prints its result as one JSON object, the last line of stdout.
 
     Returns:
-      The exit code: 0, 2 for a request that cannot be met, or 1 where the system
+      The exit code: 0, 2 for a request that cannot be met, 75 for a run that was
+      stopped early and is saved, 130 for a verb left by Ctrl-C, or 1 where the system
       failed; what was wrong is said on stderr.
     """
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(overview())
             return 0
+        check_compile_cache()
         result = run(verb(argv[0]), argv[1:])
+    except InterruptedRunError as stop:
+        print(f"stopped: {stop}", file=sys.stderr)
+        return EXIT_CODE
+    except KeyboardInterrupt:
+        print("stopped: by Ctrl-C", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (UserError, vaejax.data.DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

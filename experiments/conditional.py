@@ -23,7 +23,7 @@ from sklearn.metrics import pairwise_distances
 import vaejax
 from experiments import progress
 from experiments.errors import UserError
-from experiments.loop import check_finite, say
+from experiments.loop import MAX_SKIPPED, check_taken, say
 from experiments.pictures import save_grid
 from experiments.report import classifier as classifiers
 from experiments.report.subject import Subject, unit
@@ -32,9 +32,8 @@ from experiments.workdir import made, write_json
 from vaejax import likelihoods, networks, objectives, posteriors, priors
 from vaejax.base import ConditionalModel, Key, Params
 
-NUM_GROUPS = (
-    10  # at most; disjoint groups of images, for the standard error of the diversity
-)
+# At most; disjoint groups of images, for the standard error of the diversity.
+NUM_GROUPS = 10
 NUM_COLUMNS = 12  # of the picture
 
 
@@ -188,7 +187,7 @@ def train(
         while (done := int(state.step)) < num_steps:
             num = min(len(subject.train) // batch_size, num_steps - done)
             state, metrics = epoch(state, data=data, num_steps=jnp.int32(num))
-            check_finite(done + num, {"loss": float(metrics["loss"])})
+            check_taken({n: v.item() for n, v in metrics.items()}, MAX_SKIPPED)
             advance(num, f"loss {float(metrics['loss']):.2f}")
     return state.params
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -9,17 +10,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 import vaejax
 from experiments import progress
 from experiments.errors import UserError
-from experiments.workdir import write_text
+from experiments.interruption import InterruptedRunError
+from experiments.workdir import finite, write_text
+from vaejax import tally
+from vaejax.parallel import gathered, local
 
 Epoch = Callable[..., tuple[vaejax.TrainState, dict[str, jax.Array]]]
-SEGMENT = 500  # steps at most between two looks at the clock
-FIRST = 10  # steps of the first segment under a limit of time, whose pace is not known
+SEGMENT = 500  # steps at most between two looks at the clock and at signals
+SEGMENT_SECONDS = 10.0  # about the most that one lasts
+FIRST = 10  # steps of the first one, whose pace is not known
+MAX_SKIPPED = 20  # steps in a row that were not finite, before a run is given up
 NEW: dict[str, Any] = {  # notes of a run that has taken no step
-    "sums": {},
+    "so_far": {},  # in this epoch
     "best": None,
     "waited": 0,
     "timed": [0, 0.0],
@@ -35,6 +42,16 @@ class Plan(NamedTuple):
     patience: int | None  # epochs without a better score before stopping
     save_seconds: float  # between checkpoints
     max_cpu_seconds: float = math.inf  # of the process, over all restarts
+    max_seconds: float = math.inf  # in this process; then the run is interrupted
+    max_skipped: int = MAX_SKIPPED  # steps in a row that were not finite
+
+
+class Now(NamedTuple):
+    """The clocks of process 0 since it began to train, and the signal any has seen."""
+
+    seconds: float
+    cpu_seconds: float
+    signal: int  # 0 if none
 
 
 class Outcome(NamedTuple):
@@ -57,6 +74,7 @@ def fit(
     checkpoints: vaejax.checkpoint.Checkpoints,
     score: Callable[[vaejax.TrainState], dict[str, Any]],
     log: Callable[[dict[str, Any]], None],
+    signalled: Callable[[], int] = lambda: 0,
 ) -> Outcome:
     """Trains from the newest checkpoint to the end of the plan.
 
@@ -69,53 +87,77 @@ def fit(
       score: what to know of a state at the end of each epoch; the largest `score` is
         the best, if it has one.
       log: receives the metrics of each epoch.
+      signalled: the number of a signal that asks for an end, 0 while there is none.
+
+    With `jax.distributed` all processes call it; what depends on a clock or on a signal
+    is decided for all of them between two segments.
+
+    Raises:
+      UserError: if it diverges, or a checkpoint cannot be restored.
+      InterruptedRunError: if a signal or `max_seconds` ended it early; it is saved.
     """
     try:
         state, notes = checkpoints.restore(state)
     except ValueError as error:
         raise UserError(str(error)) from error
     notes = NEW | (notes or {})
-    spent, pace = _stopwatch(notes["spent"]), math.inf
-    began = time.perf_counter()
+    look = _clock(signalled)
+    spent = notes["spent"]  # seconds and CPU seconds of the processes before this one
+    began = look()
     state, _ = jax.block_until_ready(epoch(state, data=data, num_steps=0))
-    compile_seconds = time.perf_counter() - began
-    step, saved = int(state.step), time.perf_counter()
-    first = step
+    now = compiled = saved = look()
+    step, pace, reason = int(state.step), None, _interruption(now, plan)
+    kept = step
     with progress.bar("steps", plan.num_steps) as advance:
         advance(step)
         while step < plan.num_steps and not (
-            _out_of_patience(notes, plan) or _out_of_time(notes, plan)
+            reason or _out_of_patience(notes, plan) or _out_of_time(notes, plan)
         ):
             done = step % plan.epoch_steps
             num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
-            num = _affordable(num, plan.max_cpu_seconds - spent()[1], pace)
-            began, before = time.perf_counter(), time.process_time()
+            num = _affordable(num, pace, now, notes["spent"][1], plan)
+            before = look()
             state, metrics = epoch(state, data=data, num_steps=num)
-            means = {name: float(value) for name, value in metrics.items()}  # waits
-            seconds = time.perf_counter() - began
-            pace = (time.process_time() - before) / num
-            step += num
-            check_finite(step, means)
+            told = {name: value.item() for name, value in metrics.items()}  # waits
+            now, step = look(), step + num
+            seconds = now.seconds - before.seconds
+            pace = seconds / num, (now.cpu_seconds - before.cpu_seconds) / num
+            check_taken(told, plan.max_skipped)
             notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
-            sums, notes["score"] = notes["sums"] if done else {}, None
-            notes["sums"] = {n: sums.get(n, 0.0) + num * means[n] for n in means}
-            notes["spent"], better = spent(), False
+            so_far = tally.merged(notes["so_far"] if done else {}, told, np)
+            notes["so_far"] = {name: np.asarray(v).item() for name, v in so_far.items()}
+            notes["score"] = None
+            notes["spent"], better = _added(spent, now), False
             if step % plan.epoch_steps == 0 or _out_of_time(notes, plan):
                 better = _end_of_epoch(state, step, plan, notes, score, log)
-                notes["spent"] = spent()
-            advance(num, f"loss {means['loss']:.2f}")
-            due = time.perf_counter() - saved >= plan.save_seconds
-            if due or step == plan.num_steps or (better and plan.patience is not None):
+                now = look()
+                notes["spent"] = _added(spent, now)
+            advance(num, f"loss {told['loss']:.2f}")
+            reason = _interruption(now, plan)
+            due = now.seconds - saved.seconds >= plan.save_seconds
+            due = due and not int(state.skipped)  # what may be beyond help can wait
+            if (
+                due
+                or reason
+                or step == plan.num_steps
+                or (better and plan.patience is not None)
+            ):
                 checkpoints.save(state, notes)
-                saved = time.perf_counter()
-    if step > first and step not in checkpoints.steps():  # out of patience or time
+                saved, kept = now, step
+    if step > kept:  # out of patience or time
         checkpoints.save(state, notes)
     checkpoints.wait()
+    if reason and step < plan.num_steps and not _out_of_patience(notes, plan):
+        raise InterruptedRunError(
+            f"{reason} ended the run at step {step} of {plan.num_steps}"
+            f"{', which is saved' if step else ''}: repeat the command to go on."
+        )
     if plan.patience is not None:
         state, _ = checkpoints.restore(state, checkpoints.best_step())
     num_timed, seconds = notes["timed"]
     rate = num_timed / seconds if num_timed else None
-    total, cpu = spent()
+    total, cpu = _added(spent, look())
+    compile_seconds = compiled.seconds - began.seconds
     return Outcome(state, notes, step, total, cpu, rate, compile_seconds)
 
 
@@ -128,13 +170,13 @@ def _end_of_epoch(
     log: Callable[[dict[str, Any]], None],
 ) -> bool:
     """Scores and logs; returns whether this is the best state so far."""
-    num_steps = step % plan.epoch_steps or plan.epoch_steps  # fewer where time ran out
-    means = {name: total / num_steps for name, total in notes["sums"].items()}
-    scores = score(state)
+    means = _worth_telling(notes["so_far"])
+    scores = score(local(state))
     check_finite(step, scores)
-    notes["epoch"], notes["score"] = means, scores.get("score")
+    in_row = int(state.skipped)  # such a state is not a candidate for the best
+    notes["epoch"], notes["score"] = means, None if in_row else scores.get("score")
     epoch = math.ceil(step / plan.epoch_steps)
-    log({"step": step, "epoch": epoch} | means | scores)
+    log(finite({"step": step, "epoch": epoch} | means | scores))
     new, best = notes["score"], notes["best"]
     if new is None or (best is not None and new <= best):
         notes["waited"] += 1
@@ -143,8 +185,41 @@ def _end_of_epoch(
     return True
 
 
+def _worth_telling(told: dict[str, Any]) -> dict[str, Any]:
+    """Means, the number of steps skipped, and what was not finite if anything was."""
+    silent = {"taken", *tally.LONGEST}
+    return {
+        name: value
+        for name, value in told.items()
+        if name not in silent and (value or not name.startswith(tally.NONFINITE))
+    }
+
+
+def check_taken(told: dict[str, Any], max_skipped: int) -> None:
+    """Stops a run whose steps are not finite, one after the other.
+
+    Args:
+      told: of a segment, as `train_epoch` returns it.
+      max_skipped: how many in a row are too many.
+
+    Raises:
+      UserError: naming the last of these steps, and the terms, sums of others last.
+    """
+    if told["skipped_in_a_row"] < max_skipped:
+        return
+    terms = [n for n in told if n.startswith(tally.NONFINITE) and told[n]]
+    names = [name.removeprefix(tally.NONFINITE) for name in terms]
+    named = ", ".join(sorted(names, key=("loss", "gradient_norm").count))
+    raise UserError(
+        f"{told['skipped_in_a_row']} steps in a row up to step {told['last_in_row']} "
+        f"were not taken: not finite were {named}. Lower --learning-rate, clip the "
+        "gradient with --clip-norm, or look at the data. What was saved before is as "
+        "it was."
+    )
+
+
 def check_finite(step: int, values: dict[str, Any]) -> None:
-    """Stops a run that has diverged, before anything of it is kept.
+    """Stops a run whose scores tell that it has diverged, before they are kept.
 
     Raises:
       UserError: if a value is NaN or infinite; the message names it.
@@ -157,23 +232,53 @@ def check_finite(step: int, values: dict[str, Any]) -> None:
             )
 
 
-def _affordable(num_steps: int, seconds: float, pace: float) -> int:
-    """How many of these steps fit into the CPU seconds left, one at least."""
-    if math.isinf(seconds):
-        return num_steps
-    affordable = FIRST if math.isinf(pace) else int(seconds / pace)
-    return max(1, min(num_steps, affordable))
+def _affordable(
+    num_steps: int,
+    pace: tuple[float, float] | None,
+    now: Now,
+    cpu_spent: float,
+    plan: Plan,
+) -> int:
+    """How many of these steps fit into the time left to a segment, one at least.
+
+    Args:
+      num_steps: how many are wanted.
+      pace: seconds and CPU seconds of one step, if known.
+      now: how late it is.
+      cpu_spent: CPU seconds of the run.
+      plan: its limits.
+    """
+    if pace is None:
+        return min(num_steps, FIRST)
+    seconds = min(SEGMENT_SECONDS, plan.max_seconds - now.seconds)
+    limits = seconds / pace[0], (plan.max_cpu_seconds - cpu_spent) / pace[1]
+    return max(1, int(min(num_steps, *limits)))
 
 
-def _stopwatch(before: list[float]) -> Callable[[], list[float]]:
-    """Tells the seconds and CPU seconds since now, added to those before."""
+def _clock(signalled: Callable[[], int]) -> Callable[[], Now]:
+    """Tells what all processes agree on, from now on; all of them must ask."""
     began = time.perf_counter(), time.process_time()
 
-    def spent() -> list[float]:
-        now = time.perf_counter(), time.process_time()
-        return [b + n - s for b, n, s in zip(before, now, began, strict=True)]
+    def look() -> Now:
+        seconds, cpu_seconds = time.perf_counter(), time.process_time()
+        own = seconds - began[0], cpu_seconds - began[1], signalled()
+        everyone = gathered(own)
+        return Now(
+            float(everyone[0, 0]), float(everyone[0, 1]), int(everyone[:, 2].max())
+        )
 
-    return spent
+    return look
+
+
+def _added(before: list[float], now: Now) -> list[float]:
+    return [before[0] + now.seconds, before[1] + now.cpu_seconds]
+
+
+def _interruption(now: Now, plan: Plan) -> str | None:
+    """Why to stop here, if at all."""
+    if now.signal:
+        return signal.Signals(now.signal).name
+    return "--max-seconds" if now.seconds >= plan.max_seconds else None
 
 
 def _out_of_patience(notes: dict[str, Any], plan: Plan) -> bool:
@@ -192,8 +297,11 @@ def json_lines(path: Path, step: int) -> Callable[[dict[str, Any]], None]:
     write_text(path, "".join(line + "\n" for line in kept))
 
     def log(metrics: dict[str, Any]) -> None:
-        with path.open("a") as file:
-            file.write(json.dumps(metrics, allow_nan=False) + "\n")
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(metrics, allow_nan=False) + "\n")
+        except OSError as error:  # a failing write does not tell its file
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     return log
 

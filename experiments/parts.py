@@ -38,6 +38,8 @@ AXES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "schedule": (schedules, ()),
     "sampler": (samplers, ()),
 }
+MAX_LAYERS = 100  # of anything that Python unrolls: settings are untrusted
+UNROLLED = ("num_flows", "num_blocks")
 FROM_DATA = ("num_examples",)  # arguments that `train` fills in where they are None
 
 
@@ -114,7 +116,7 @@ def choose(axis: str, name: str, allow: Collection[str] = ()) -> Factory:
         hint = f" Did you mean {close[0]}?" if close else ""
         raise UserError(
             f"{axis} must be one of {', '.join(table)}, or package.module:name; got "
-            f"{name!r}.{hint}"
+            f"{name[:100]!r}.{hint}"
         )
     return table[asked]
 
@@ -188,5 +190,14 @@ def build(axis: str, part: Part, allow: Collection[str] = ()) -> Factory:
             raise UserError(f"{axis} {part['name']} has no argument {name!r}.")
         if name in axes(factory):
             value = build(name, value, allow)
+        _check_layers(f"{axis} {part['name']}: {name}", name, value)
         arguments[name] = tuple(value) if isinstance(value, list) else value
     return functools.partial(factory, **arguments)
+
+
+def _check_layers(what: str, name: str, value: Any) -> None:
+    many = isinstance(value, list | tuple) and len(value) > MAX_LAYERS
+    deep = name in UNROLLED and isinstance(value, int) and value > MAX_LAYERS
+    if many or deep:
+        got = f"{len(value)} values" if many else value
+        raise UserError(f"{what} may have at most {MAX_LAYERS}, got {got}.")

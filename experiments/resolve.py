@@ -1,6 +1,8 @@
 """What `train` settles before any work: every choice made, every value checked."""
 
+import functools
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,6 +28,9 @@ TRAINING = (  # the arguments that settings keep as they are
     "learning_rate_schedule",
     "weight_decay",
     "clip_norm",
+    "skip_norm",
+    "ema_decay",
+    "num_microbatches",
     "patience",
     "num_validation_particles",
     "max_cpu_seconds",
@@ -53,7 +58,15 @@ def resolve(
     epoch_steps = num_images // arguments["batch_size"]
     training["num_steps"] = arguments["num_epochs"] * epoch_steps
     optimizer = optimizers.build_optimizer(training)
-    _try_out(recipe, optimizer, (arguments["batch_size"], *shape), outsiders(chosen))
+    _try_out(
+        recipe,
+        functools.partial(
+            vaejax.train_step, num_microbatches=arguments["num_microbatches"]
+        ),
+        optimizer,
+        (arguments["batch_size"], *shape),
+        outsiders(chosen),
+    )
     support, num = likelihood_support(recipe.model, shape)
     binarize = arguments["binarize"]
     if binarize == "auto":
@@ -101,11 +114,20 @@ def _check(arguments: dict[str, Any], images: vaejax.data.Dataset) -> None:
             f"--batch-size must be from 1 to {num_images}, the number of training "
             f"images; got {batch_size}."
         )
+    if arguments["min_shard_size"] is not None and (
+        arguments["parallel"] != "jit" or arguments["min_shard_size"] < 1
+    ):
+        raise UserError("--min-shard-size must be at least 1, with --parallel jit.")
     if arguments["parallel"] != "none":
         try:
             share(batch_size, jax.device_count())
         except ValueError as error:
             raise UserError(f"--batch-size: {error}") from error
+    _check_microbatches(arguments)
+    if arguments["max_skipped"] < 1:
+        raise UserError(
+            f"--max-skipped must be at least 1, got {arguments['max_skipped']}."
+        )
     if num_epochs < 1 or not arguments["save_seconds"] >= 0:
         raise UserError("--num-epochs must be at least 1, --save-seconds at least 0.")
     if arguments["patience"] is not None and (
@@ -114,13 +136,26 @@ def _check(arguments: dict[str, Any], images: vaejax.data.Dataset) -> None:
         raise UserError("--patience must be at least 1, and needs validation images.")
     if arguments["num_validation_particles"] < 1:
         raise UserError("--num-validation-particles must be at least 1.")
-    limit = arguments["max_cpu_seconds"]
-    if limit is not None and not limit > 0:
-        raise UserError(f"--max-cpu-seconds must be positive, got {limit}.")
+    for name in ("max_cpu_seconds", "max_seconds"):
+        if (limit := arguments[name]) is not None and not limit > 0:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} must be positive, got {limit}.")
+
+
+def _check_microbatches(arguments: dict[str, Any]) -> None:
+    num_local, num = arguments["batch_size"], arguments["num_microbatches"]
+    if arguments["parallel"] != "none":
+        num_local = share(num_local, jax.device_count())
+    if num < 1 or num_local % num:
+        raise UserError(
+            f"--num-microbatches must divide the {num_local} images of a batch that a "
+            f"device has, got {num}."
+        )
 
 
 def _try_out(
     recipe: Recipe,
+    step: Callable[..., Any],
     optimizer: optax.GradientTransformation,
     batch_shape: tuple[int, ...],
     outside: list[str],
@@ -136,7 +171,7 @@ def _try_out(
         objective = recipe.objective(jnp.int32(0))
         state = vaejax.init_state(key, recipe.model, objective, optimizer, init)
         objective = recipe.objective(state.step)
-        return vaejax.train_step(recipe.model, objective, optimizer, state, x)
+        return step(recipe.model, objective, optimizer, state, x)
 
     init = jax.ShapeDtypeStruct((folder.NUM_INIT, *batch_shape[1:]), jnp.float32)
     x = jax.ShapeDtypeStruct(batch_shape, jnp.float32)

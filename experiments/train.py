@@ -16,17 +16,13 @@ import vaejax
 from experiments import optimizer as optimizers
 from experiments import workdir as folder
 from experiments.errors import UserError
-from experiments.loop import Plan, fit, json_lines, say, tensorboard
+from experiments.interruption import requests
+from experiments.loop import MAX_SKIPPED, Plan, fit, json_lines, say, tensorboard
 from experiments.models import Recipe
 from experiments.parts import Part, outsiders
 from experiments.resolve import resolve
-from experiments.scoring import (
-    check_seed,
-    prepare_of,
-    ready,
-    root_keys,
-    score,
-)
+from experiments.scoring import check_seed, prepare_of, ready, root_keys, score
+from vaejax.parallel import join, local
 
 PARTS = ("posterior", "prior", "likelihood")  # of a model's parameters
 
@@ -47,10 +43,20 @@ def train(
     learning_rate_schedule: optimizers.Schedule = "constant",
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    skip_norm: float | None = None,
+    ema_decay: float | None = None,
+    num_microbatches: int = 1,
+    max_skipped: int = MAX_SKIPPED,
     patience: int | None = None,
     num_validation_particles: int = 1,
     max_cpu_seconds: float | None = None,
+    max_seconds: float | None = None,
     parallel: Literal["none", "pmap", "jit"] = "none",
+    min_shard_size: int | None = None,
+    stream: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
     save_seconds: float = 20.0,
     start_from: str | None = None,
     seed: int = 0,
@@ -76,14 +82,35 @@ def train(
       learning_rate_schedule: constant, or falling to zero along a cosine or a line.
       weight_decay: decoupled, as in AdamW.
       clip_norm: largest norm of a gradient; longer ones are shortened to it.
+      skip_norm: skip steps with a longer gradient than this, but at most 10 in a row;
+        the next is taken, shortened to it.
+      ema_decay: score, keep as the best and use in all other verbs the exponential
+        average of the parameters, of which a step keeps this share, such as 0.999;
+        training itself goes on from the parameters.
+      num_microbatches: in how many parts, one after the other, each device computes
+        the gradient of its images, to need less memory; for objectives that look at
+        examples one by one.
+      max_skipped: stop after so many steps in a row whose loss or gradient was not
+        finite; such a step changes nothing.
       patience: stop after so many epochs without a better validation score, and keep
         the best.
       num_validation_particles: posterior samples per validation image; one scores by
         the ELBO, more by the importance-weighted bound, as suits iwae.
       max_cpu_seconds: stop after so much time of this process, its threads added up;
         under --patience the best is kept, as always.
+      max_seconds: save after so much time in this process, and exit with code 75;
+        repeat the command to go on. For the limit of a queue; leave it some time to
+        save.
       parallel: none, or pmap or jit over all devices; JAX_NUM_CPU_DEVICES=4 simulates
         four.
+      min_shard_size: under --parallel jit, split every array of parameters and
+        optimizer with at least so many elements over the devices.
+      stream: keep the images on the host and read batches ahead, with the same losses;
+        each of several processes reads its own rows.
+      coordinator: HOST:PORT of the first of several processes that train one model, or
+        auto for what the cluster says; every process gets the same command.
+      num_processes: how many there are.
+      process_id: which one this is, from 0; it alone writes, but for checkpoints.
       save_seconds: time between checkpoints.
       start_from: folder of a run whose posterior, prior and likelihood this one starts
         with, such as a VAE to go on with under another objective.
@@ -91,59 +118,108 @@ def train(
     """
     arguments = dict(locals())
     check_seed(seed)
+    with requests(say) as signalled:
+        _join(coordinator, num_processes, process_id, parallel)
+        return _train(arguments, signalled)
+
+
+def _train(arguments: dict[str, Any], signalled: Callable[[], int]) -> dict[str, Any]:
+    """What `train` does once it can be interrupted and all processes are there."""
     images = vaejax.data.load(
-        dataset,
-        data_dir=data_dir,
-        validation_fraction=validation_fraction,
-        validation=validation,
-        seed=seed,
+        arguments["dataset"],
+        data_dir=arguments["data_dir"],
+        validation_fraction=arguments["validation_fraction"],
+        validation=arguments["validation"],
+        seed=arguments["seed"],
     )
     settings, recipe, is_likelihood = resolve(arguments, images)
+    training, outside = settings["training"], outsiders(arguments["model"])
     source = None
-    if start_from is not None:
-        source = folder.load(start_from, allow=outsiders(model)).state.params
-        sha256 = vaejax.checkpoint.params_sha256(source)
-        settings["training"]["start_from"] = sha256
-    path = Path(workdir)
+    if arguments["start_from"] is not None:
+        source = folder.load(arguments["start_from"], allow=outside).state.params
+        training["start_from"] = vaejax.checkpoint.params_sha256(source)
+    path = Path(arguments["workdir"])
     finished = folder.claim(path, settings)
     if finished is not None:
         return finished
     say(f"settings: {json.dumps(settings)}")
-    epoch_steps = len(images.train.image) // batch_size
-    training = settings["training"]
-    limit = math.inf if max_cpu_seconds is None else max_cpu_seconds
-    plan = Plan(training["num_steps"], epoch_steps, patience, save_seconds, limit)
-    x = _first_images(settings, images)
-    _, state = folder.start(settings, x, allow=outsiders(model))
+    _, state = folder.start(settings, _first_images(settings, images), allow=outside)
     if source is not None:
         state = state._replace(params=_exchanged(state.params, source))
-    epoch, data = _compiled(settings, recipe, images, parallel)
+    epoch, place, data = _compiled(settings, recipe, images, arguments)
     validate = _validation(settings, recipe, images, is_likelihood)
     best = "score" if len(images.validation.image) else None
+    plan = _plan(arguments, training["num_steps"], len(images.train.image))
     with vaejax.checkpoint.Checkpoints(
         path / folder.CHECKPOINTS, best=best
     ) as checkpoints:
-        newest = folder.newest(path)
-        log = json_lines(path / folder.METRICS, newest)
-        log = tensorboard(path, newest, log)
-        outcome = fit(epoch, state, data, plan, checkpoints, validate, log)
-    final = validate(outcome.state, max(10, num_validation_particles))
+        log = _log(path, max(checkpoints.steps(), default=0))
+        outcome = fit(
+            epoch, place(state), data, plan, checkpoints, validate, log, signalled
+        )
+    final_state = local(outcome.state)
+    final = validate(final_state, max(10, training["num_validation_particles"]))
+    params = vaejax.averaged_params(final_state)
     rate = outcome.steps_per_second
     result = {
-        "step": int(outcome.state.step),
+        "step": int(final_state.step),
         "loss": outcome.notes["epoch"]["loss"],
         "elbo": final.get("validation_elbo"),
         "distortion": final.get("validation_distortion"),
-        "images_per_second": None if rate is None else rate * batch_size,
+        "images_per_second": None if rate is None else rate * training["batch_size"],
         "compile_seconds": outcome.compile_seconds,
         "seconds": outcome.seconds,
         "cpu_seconds": outcome.cpu_seconds,
         "num_steps": outcome.step,
-        "params_sha256": vaejax.checkpoint.params_sha256(outcome.state.params),
-        "workdir": workdir,
+        "params_sha256": vaejax.checkpoint.params_sha256(params),
+        "workdir": arguments["workdir"],
     }
-    folder.write_json(path / folder.RESULT, result)
+    if jax.process_index() == 0:
+        folder.write_json(path / folder.RESULT, result)
     return result
+
+
+def _join(
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    parallel: str,
+) -> None:
+    """Joins the other processes of a run, if there are any.
+
+    Raises:
+      UserError: if the flags do not go together, or the others are not found.
+    """
+    if coordinator is None:
+        if (num_processes, process_id) != (None, None):
+            raise UserError("--num-processes and --process-id need --coordinator.")
+        return
+    if parallel == "none":
+        raise UserError("--coordinator needs --parallel pmap or jit.")
+    try:
+        join(coordinator, num_processes, process_id)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"--coordinator {coordinator}: {error}") from error
+
+
+def _plan(arguments: dict[str, Any], num_steps: int, num_images: int) -> Plan:
+    names = "max_cpu_seconds", "max_seconds"
+    limits = {n: math.inf if arguments[n] is None else arguments[n] for n in names}
+    return Plan(
+        num_steps,
+        num_images // arguments["batch_size"],
+        arguments["patience"],
+        arguments["save_seconds"],
+        max_skipped=arguments["max_skipped"],
+        **limits,
+    )
+
+
+def _log(path: Path, step: int) -> Callable[[dict[str, Any]], None]:
+    """Where the metrics of each epoch after a step go; the first process writes."""
+    if jax.process_index():
+        return lambda metrics: None
+    return tensorboard(path, step, json_lines(path / folder.METRICS, step))
 
 
 def _exchanged(params: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +264,7 @@ def _validation(
         scores = score(
             training["seed"],
             recipe.model,
-            state.params,
+            vaejax.averaged_params(state),
             x,
             num_particles,
             is_likelihood=is_likelihood,
@@ -216,23 +292,32 @@ def _compiled(
     settings: dict[str, Any],
     recipe: Recipe,
     images: vaejax.data.Dataset,
-    parallel: Literal["none", "pmap", "jit"],
-) -> tuple[Any, Any]:
-    """The compiled epoch, and its data in place."""
-    optimizer = optimizers.build_optimizer(settings["training"])
+    arguments: dict[str, Any],
+) -> tuple[Any, Callable[[Any], Any], Any]:
+    """The compiled epoch, what puts a state in place, and the data in their place."""
+    training = settings["training"]
+    optimizer, num = optimizers.build_optimizer(training), training["num_microbatches"]
 
     def step(state: vaejax.TrainState, x: Any) -> Any:
         objective = recipe.objective(state.step)
-        return vaejax.train_step(recipe.model, objective, optimizer, state, x)
+        return vaejax.train_step(
+            recipe.model, objective, optimizer, state, x, num_microbatches=num
+        )
 
-    epoch = functools.partial(
-        vaejax.train_epoch,
-        step,
-        settings["training"]["batch_size"],
-        prepare=functools.partial(prepare_of(settings), scale=images.scale),
-    )
-    if parallel == "none":
-        return jax.jit(epoch, donate_argnums=0), jnp.asarray(images.train.image)
-    mesh = Mesh(np.array(jax.devices()), ("batch",))
-    data = vaejax.replicate(images.train.image, mesh)
-    return vaejax.parallelize(epoch, mesh, parallel), data
+    batch_size, image = training["batch_size"], images.train.image
+    prepare = functools.partial(prepare_of(settings), scale=images.scale)
+    epoch = functools.partial(vaejax.train_epoch, step, batch_size, prepare=prepare)
+    if arguments["stream"]:
+        epoch = functools.partial(vaejax.train_chunk, step, prepare=prepare)
+    mode, mesh = arguments["parallel"], None
+    place = functools.partial(jax.tree.map, jnp.asarray)
+    compiled: Callable[..., Any] = jax.jit(epoch, donate_argnums=0)
+    if mode != "none":
+        mesh = Mesh(np.array(jax.devices()), ("batch",))
+        size = arguments["min_shard_size"]
+        compiled = vaejax.parallelize(epoch, mesh, mode, min_shard_size=size)
+        place = functools.partial(vaejax.replicate, mesh=mesh)
+    if arguments["stream"]:
+        compiled = vaejax.streamed(compiled, batch_size, mesh=mesh)
+        return compiled, place, vaejax.data.from_arrays(image)
+    return compiled, place, place(image)

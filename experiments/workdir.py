@@ -9,7 +9,7 @@ result.json      what `train` printed, once it has finished
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from experiments.errors import UserError
 from experiments.models import Recipe
 from experiments.optimizer import build_optimizer
 from experiments.scoring import root_keys
+from vaejax.parallel import gathered
 
 SETTINGS, METRICS = "settings.json", "metrics.jsonl"
 CHECKPOINTS, RESULT = "checkpoints", "result.json"
@@ -49,7 +50,8 @@ def load(workdir: str | Path, *, allow: Collection[str] = ()) -> Run:
 
     Returns:
       `(model, state, settings)`: the state is the one `train` reported (the best under
-      `--patience`), or the newest of a run that has not finished.
+      `--patience`), or the newest of a run that has not finished; its parameters are
+      the averages under `--ema-decay`.
 
     Raises:
       UserError: if the folder holds no run, one that cannot be read, or one that names
@@ -57,16 +59,25 @@ def load(workdir: str | Path, *, allow: Collection[str] = ()) -> Run:
     """
     folder = Path(workdir)
     settings = read_settings(folder)
-    recipe, state = start(settings, allow=allow)
+    recipe, init, shape = prepared(settings, allow=allow)
+    x = jax.ShapeDtypeStruct((NUM_INIT, *shape), jnp.float32)
+    try:
+        state = jax.eval_shape(init, x)  # nothing is allocated for what does not fit
+    except (AssertionError, OverflowError, TypeError, ValueError) as error:
+        raise UserError(f"These settings describe no training: {error}") from error
     result = read_json(folder / RESULT) if (folder / RESULT).exists() else {}
+    step = result.get("step")
+    if step is not None and type(step) is not int:
+        raise UserError(f"{folder / RESULT}: expected a whole number as its step.")
     if not newest(folder):
         raise UserError(f"{folder} holds no checkpoint yet: train it first.")
     path = folder / CHECKPOINTS
     with vaejax.checkpoint.Checkpoints(path, read_only=True) as checkpoints:
         try:
-            state, _ = checkpoints.restore(state, result.get("step"))
+            state, _ = checkpoints.restore(state, step)
         except ValueError as error:
             raise UserError(str(error)) from error
+    state = state._replace(params=vaejax.averaged_params(state))
     return Run(recipe.model, state, settings)
 
 
@@ -77,18 +88,29 @@ def newest(folder: Path) -> int:
 
 
 def start(
-    settings: dict[str, Any],
-    x: jax.typing.ArrayLike | None = None,
-    *,
-    allow: Collection[str] = (),
+    settings: dict[str, Any], x: jax.typing.ArrayLike, *, allow: Collection[str] = ()
 ) -> tuple[Recipe, vaejax.TrainState]:
     """The recipe of a run and its state before the first step.
 
     Args:
       settings: in the form `train` writes them.
-      x: images to initialise from; zeros serve where a checkpoint will take the place
-        of the state.
+      x: images to initialise from.
       allow: as in `load`.
+
+    Raises:
+      UserError: if the settings describe no model, or one that may not be imported.
+    """
+    recipe, init, _ = prepared(settings, allow=allow)
+    return recipe, init(x)
+
+
+Init = Callable[[jax.typing.ArrayLike], vaejax.TrainState]
+
+
+def prepared(
+    settings: dict[str, Any], *, allow: Collection[str] = ()
+) -> tuple[Recipe, Init, tuple[int, ...]]:
+    """The recipe of a run, its state as a function of images, and the shape of one.
 
     Raises:
       UserError: if the settings describe no model, or one that may not be imported.
@@ -101,9 +123,12 @@ def start(
         raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"These settings describe no training: {error}") from error
-    x = jnp.zeros((NUM_INIT, *shape)) if x is None else x
     objective = recipe.objective(jnp.int32(0))
-    return recipe, vaejax.init_state(key, recipe.model, objective, optimizer, x)
+
+    def init(x: jax.typing.ArrayLike) -> vaejax.TrainState:
+        return vaejax.init_state(key, recipe.model, objective, optimizer, x)
+
+    return recipe, init, shape
 
 
 def recipe_of(
@@ -147,8 +172,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
       UserError: if the file is larger, or no JSON object.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path}: expected at most {MAX_BYTES} bytes of JSON.")
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: expected a file of at most {MAX_BYTES} bytes.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -195,12 +220,27 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 def claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Takes a folder for a run, or continues the one in it.
 
+    Of several processes the first does it, and the others learn how it ended.
+
     Returns:
       The result of the run, if it is the same and has finished.
 
     Raises:
       UserError: if the folder holds a run that this would not continue.
     """
+    finished, refusal = None, None
+    if jax.process_index() == 0:
+        try:
+            finished = _claim(path, settings)
+        except UserError as error:
+            refusal = error
+    was_refused, has_finished = gathered([bool(refusal), bool(finished)])[0]
+    if was_refused:
+        raise refusal or UserError(f"process 0 refused --workdir {path}; it says why.")
+    return read_json(path / RESULT) if has_finished else None
+
+
+def _claim(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -83,7 +83,8 @@ def compiled(key: Key, trained: Trained, learning_rate: float, x: jax.Array) -> 
     """Compiles one step of one seed, as training would run it."""
     optimizer = optax.adam(learning_rate)
     params = jax.tree.map(lambda leaf: leaf[0], trained.params)
-    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), key)
+    none = jnp.zeros((), jnp.int32)
+    state = TrainState(none, params, optimizer.init(params), key, none)
     step = functools.partial(train_step, trained.model, trained.objective, optimizer)
     program = jax.jit(step).lower(state, x).compile()
     memory = program.memory_analysis()

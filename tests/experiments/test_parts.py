@@ -324,6 +324,20 @@ def test_a_stored_part_from_outside_is_imported_only_by_permission(outside):
     assert parts.build("model", part, [f"{outside}:shifted"])((2,)).model
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"network": {"name": "mlp", "hidden": [1] * 101}}, "hidden .* got 101 values"),
+        ({"posterior": {"name": "iaf", "num_flows": 2**62}}, "num_flows .* most 100"),
+        ({"prior": {"name": "x" * 9999}}, "got '?x{100}'"),
+    ],
+)
+def test_settings_do_not_make_python_unroll_or_say_what_they_like(part, message):
+    with pytest.raises(UserError, match=message) as caught:
+        parts.build("model", {"name": "vae"} | part)
+    assert len(str(caught.value)) < 1000
+
+
 def test_what_outside_code_did_wrong_is_shown_in_full(outside, tmp_path, capsys):
     folder = tmp_path / "run"
     argv = ["train", "vae", "--objective", f"{outside}:scalar", "--workdir", folder]
@@ -400,9 +414,6 @@ def test_a_model_starts_from_the_images_it_is_given():
     start = state.params["prior"]["pseudo_inputs"]
     assert set(np.round(start).ravel().tolist()) == {5.0, 9.0}
     assert json.dumps(settings)
-    assert (
-        start.shape == workdir.start(settings)[1].params["prior"]["pseudo_inputs"].shape
-    )
 
 
 def test_codes_of_a_posterior_without_a_scale_of_its_own_have_one():
