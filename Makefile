@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-all oracles benchmark mutations docs wheel clean
+.PHONY: demo test test-all oracles benchmark mutations faults docs wheel clean
 
 demo: .venv/installed  ## The main job: a VAE and an auto-encoder side by side, a report
 	$(BIN)/python -m experiments compare --workdir runs/demo
@@ -32,6 +32,9 @@ benchmark: .venv/installed  ## Speed, interleaved with the peers where installed
 
 mutations: .venv/installed  ## Seeded errors, each of which must turn a test red
 	$(BIN)/python tests/mutations.py
+
+faults: .venv/installed  ## Kills, damage and full disks; half an hour, goes on if stopped
+	$(BIN)/python -m experiments faults
 
 docs: .venv/installed  ## The reference, from the docstrings, in build/docs
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
