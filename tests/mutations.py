@@ -335,8 +335,8 @@ MUTATIONS = (
     Mutation(
         "the same order in every epoch",
         "train.py",
-        "jax.random.bits(stream(state.key, ORDER, epoch), (total,))",
-        "jax.random.bits(stream(state.key, ORDER, 0), (total,))",
+        "jax.random.bits(stream(key, ORDER, epoch), (total,))",
+        "jax.random.bits(stream(key, ORDER, 0), (total,))",
         "test_train.py::test_an_epoch_sees_each_example_at_most_once_in_another_order_"
         "each_time",
     ),
@@ -429,6 +429,13 @@ MUTATIONS = (
         "return jax.vmap(functools.partial(one, params))(z)",
         "return jax.vmap(functools.partial(one, params))(z)[::-1]",
         "networks/test_heads.py::test_a_decoder_keeps_every_leading_axis",
+    ),
+    Mutation(
+        "a transposed convolution that starts at a quarter of its variance",
+        "networks/conv.py",
+        "variance_scaling(stride**2,",
+        "variance_scaling(1.0,",
+        "networks/test_conv.py::test_a_layer_keeps_the_scale_of_what_it_sees",
     ),
     Mutation(
         "others of the batch for all others of the data set",
@@ -648,6 +655,172 @@ MUTATIONS = (
         "num_levels == own + 1 or is_binary(x, scale)",
         "True",
         "data/test_support.py::test_levels_are_those_of_the_data",
+    ),
+    Mutation(
+        "a manifest that is believed whatever happened to it",
+        "manifest.py",
+        'if last != f"# {digest}\\n".encode():',
+        "if not last:",
+        "test_manifest.py::test_every_bit_of_the_manifest_itself_matters",
+    ),
+    Mutation(
+        "damage that is found and restored all the same",
+        "checkpoint.py",
+        "if (wrong := manifest.damage(folder)) is None:",
+        "if (wrong := None) is None:",
+        "test_checkpoint.py::test_after_falling_back_the_same_step_is_saved_again",
+    ),
+    Mutation(
+        "a lock that two can hold",
+        "checkpoint.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "test_checkpoint.py::test_a_second_writer_is_refused_and_named",
+    ),
+    Mutation(
+        "files that may promise any number of bytes",
+        "checkpoint.py",
+        "if promised > MAX_RATIO * stored + MANY_BYTES:",
+        "if promised < 0:",
+        "test_checkpoint.py::"
+        "test_what_small_files_promise_is_not_allocated_for_shapes_alone",
+    ),
+    Mutation(
+        "the tally of the last chunk in place of all of them",
+        "streamed.py",
+        "told = merged(told, metrics)",
+        "told = metrics",
+        "test_streamed.py::test_the_losses_are_those_of_data_on_the_device",
+    ),
+    Mutation(
+        "offsets of a file that are not its own",
+        "parameter_file.py",
+        "if (begin, stop) != (end, end + num):",
+        "if stop - begin != num:",
+        "test_parameter_file.py::test_a_file_made_to_harm_is_refused[overlap]",
+    ),
+    Mutation(
+        "another type of number accepted",
+        "parameter_file.py",
+        'entry["dtype"] != NAMES.get(dtype) or ',
+        "",
+        "test_parameter_file.py::test_other_parameters_are_refused_by_the_path_of_the_"
+        "leaf",
+    ),
+    Mutation(
+        "parameters exported as constants",
+        "export.py",
+        "flat[name] for name in names",
+        "dict(named_leaves(params))[name] for name in names",
+        "test_export.py::test_parameters_are_an_argument_not_part_of_the_program",
+    ),
+    Mutation(
+        "every process reads the first share of a batch",
+        "data/stream.py",
+        "first = place * batch_size + process_index * num_local",
+        "first = place * batch_size",
+        "test_streamed.py::test_the_shares_of_all_processes_are_the_global_batch_in_"
+        "order",
+    ),
+    Mutation(
+        "a resumed stream that starts from its first batch",
+        "streamed.py",
+        'iterator.get_state() | {"next_index": step}',
+        "iterator.get_state()",
+        "test_streamed.py::test_a_run_of_fifty_steps_that_was_resumed_is_bit_identical"
+        "[some steps]",
+    ),
+    Mutation(
+        "a picture whose size nobody checks before it is decoded",
+        "data/pictures.py",
+        "width * height > MAX_PIXELS",
+        "False",
+        "data/test_pictures.py::test_a_picture_that_cannot_be_used_is_named"
+        "[medium-: size: expected at most 16777216 pixels]",
+    ),
+    Mutation(
+        "a gradient that nobody looks at",
+        "train.py",
+        'jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)',
+        'jnp.isfinite(metrics["loss"])',
+        "test_train.py::test_a_step_that_is_not_finite_changes_nothing_and_names_the_"
+        "term[3]",
+    ),
+    Mutation(
+        "a row of skipped steps that a good one does not end",
+        "train.py",
+        "jnp.where(finite, 0, state.skipped + 1)",
+        "jnp.where(finite, state.skipped, state.skipped + 1)",
+        "test_train.py::test_a_step_that_is_not_finite_changes_nothing_and_names_the_"
+        "term[1]",
+    ),
+    Mutation(
+        "means over all steps, the skipped ones too",
+        "tally.py",
+        "return known / xp.maximum(taken, 1)",
+        "return known / xp.maximum(taken + skipped, 1)",
+        "test_train.py::test_the_means_of_many_steps_are_those_of_the_steps_taken",
+    ),
+    Mutation(
+        "micro-batches that are added up, not averaged",
+        "microbatches.py",
+        "lambda total: total / num_microbatches",
+        "lambda total: total",
+        "test_microbatches.py::test_twenty_steps_have_the_losses_of_the_whole_batch"
+        "[elbo-None]",
+    ),
+    Mutation(
+        "a part of the batch for the whole",
+        "batch.py",
+        "if _in_part.get():",
+        "if False:",
+        "test_microbatches.py::test_what_looks_at_the_whole_batch_is_refused"
+        "[free bits]",
+    ),
+    Mutation(
+        "micro-batches that the compiler divides, with a sum for each",
+        "microbatches.py",
+        "return on_each_device(own)(params, keys, x)",
+        "return own(params, keys, x)",
+        "test_microbatches.py::test_a_step_has_one_sum_over_devices[jit-2]",
+    ),
+    Mutation(
+        "an average that remembers the first parameters",
+        "averaged.py",
+        "share = (1 - decay) / (1 - decay ** num_steps.astype(float))",
+        "share = 1 - decay",
+        "test_averaged.py::test_it_is_the_closed_form_and_training_goes_on_as_without_"
+        "it[0.99]",
+    ),
+    Mutation(
+        "a moving average that is averaged again",
+        "averaged.py",
+        "own = _is_masked(average) or moving_average.is_one(path)",
+        "own = _is_masked(average)",
+        "test_averaged.py::test_a_moving_average_is_not_averaged_again",
+    ),
+    Mutation(
+        "large gradients skipped for ever",
+        "large_gradients.py",
+        "skip = large & (state.skipped < num_in_a_row)",
+        "skip = large",
+        "test_large_gradients.py::test_with_every_gradient_above_the_threshold_the_"
+        "model_learns_and_without_end_not",
+    ),
+    Mutation(
+        "features that a network widens again",
+        "networks/precision.py",
+        "return x if x.dtype == jnp.bfloat16 else x.astype(float)",
+        "return x.astype(float)",
+        "networks/test_precision.py::test_all_products_are_in_bfloat16_and_nothing_else_"
+        "is_seen_of_it[float32-mlp]",
+    ),
+    Mutation(
+        "a head that adds up in bfloat16",
+        "networks/precision.py",
+        "jnp.matmul(h, kernel, preferred_element_type=float)",
+        "jnp.matmul(h, kernel).astype(float)",
+        "networks/test_precision.py::test_features_times_weights_are_added_in_float32",
     ),
 )
 
