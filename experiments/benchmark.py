@@ -43,6 +43,7 @@ TARGETS = {  # at least, but for those that begin with "max"
     "max_loss_difference": 1.0,
     "max_first_step_seconds": 12.0,
     "max_import_ratio": 1.3,
+    "bare": 1 / 1.05,
 }
 CONV_TARGET = 1.2  # times PyTorch
 
@@ -136,7 +137,11 @@ def mlp(
     with tempfile.TemporaryDirectory() as folder:
         coins = np.random.default_rng(seed).random(grey.shape, np.float32)
         binary = save(folder, "binary", grey / 255 > coins)
-        files = {"vaejax": ("vaejax_vae", binary), "product": ("product", binary)}
+        files = {
+            "vaejax": ("vaejax_vae", binary),
+            "bare": ("bare_scan", binary),
+            "product": ("product", binary),
+        }
         for peer in peers:
             if importlib.util.find_spec(peer) is not None:
                 files[peer] = (f"{peer}_vae", binary)
@@ -181,16 +186,22 @@ def conv(
     with tempfile.TemporaryDirectory() as folder:
         images = (grey / 255 > coins).reshape(-1, 28, 28)
         path = save(folder, "binary", images)
-        files = {"vaejax": ("vaejax_vae", path), "torch": ("torch_vae", path)}
+        files = {
+            "vaejax": ("vaejax_vae", path),
+            "bare": ("bare_scan", path),
+            "torch": ("torch_vae", path),
+        }
         answers = time_epochs(files, num_pairs, 1, seed)
     seconds = {who: [run.seconds for run in runs] for who, runs in answers.items()}
     num_used = len(grey) // BATCH * BATCH
     ratio = summary(ratios(seconds["torch"], seconds["vaejax"]))
+    bare = summary(ratios(seconds["bare"], seconds["vaejax"]))
     speeds = {who: num_used / statistics.median(runs) for who, runs in seconds.items()}
     losses = {who: runs[-1].value for who, runs in answers.items()}
     for who, speed in speeds.items():
         print(f"{who:8}{speed:9,.0f} images/s, loss {losses[who]:.2f}")
     print(f"PyTorch's seconds: {spread(ratio)} times vaejax's, target >= {CONV_TARGET}")
+    print(f"The step written out, without a guard: {spread(bare)} times vaejax's.")
     return {
         "benchmark": "conv",
         "dataset": source,
@@ -201,6 +212,7 @@ def conv(
         "images_per_second": speeds,
         "loss": losses,
         "ratio": ratio,
+        "bare_ratio": bare,
         "target": CONV_TARGET,
         "met": ratio["median"] >= CONV_TARGET,
     }
@@ -324,8 +336,8 @@ def epoch_figures(
     gflops = [num_product_flops / s / 1e9 for s in seconds["product"]]
     flops = flops_per_image(num_pixels)
     trained = [flops * num_used / s / 1e9 for s in seconds["vaejax"]]
-    contenders = ("vaejax", *peers, "vaejax_dynamic")
-    compared = [losses[who] for who in ("vaejax", *peers) if who in losses]
+    contenders = ("vaejax", "bare", *peers, "vaejax_dynamic")
+    compared = [losses[who] for who in ("vaejax", "bare", *peers) if who in losses]
     return {
         "epoch_seconds": {
             who: summary(seconds[who]) if who in seconds else None for who in contenders
@@ -362,7 +374,7 @@ def met(result: dict[str, Any]) -> dict[str, bool | None]:
     reached: dict[str, bool | None] = {
         peer: None if ratio is None else ratio["median"] >= TARGETS[peer]
         for peer, ratio in result["ratio"].items()
-        if peer in PEERS
+        if peer in TARGETS
     }
     return reached | {
         "fraction": result["fraction"]["median"] >= TARGETS["fraction"],
@@ -375,7 +387,11 @@ def met(result: dict[str, Any]) -> dict[str, bool | None]:
 
 def table(result: dict[str, Any]) -> str:
     """What a person reads."""
-    names = {"vaejax": "vaejax", "vaejax_dynamic": "vaejax, binarising on the device"}
+    names = {
+        "vaejax": "vaejax",
+        "bare": "its step written out, no guard",
+        "vaejax_dynamic": "vaejax, binarising on the device",
+    }
     lines = [f"{'':34}{'images/s':>9}{'seconds':>9}{'loss':>9}  times vaejax's seconds"]
     for who, ratio in result["ratio"].items():
         label = (names | PEERS)[who]
@@ -386,7 +402,7 @@ def table(result: dict[str, Any]) -> str:
             f"{label:34}{result['images_per_second'][who]:9,.0f}"
             f"{result['epoch_seconds'][who]['median']:9.2f}{result['loss'][who]:9.2f}"
             f"  {spread(ratio)}"
-            + (f", target >= {TARGETS[who]}" if who in TARGETS else "")
+            + (f", target >= {TARGETS[who]:.3g}" if who in TARGETS else "")
         ]
     gflops, fraction = result["product_gflops"], result["fraction"]
     return "\n".join(

@@ -21,11 +21,11 @@ from experiments.peers.worker import (
     serve,
 )
 
+Parts = tuple[vaejax.Model, vaejax.Objective, optax.GradientTransformation]
 
-def build(images: np.ndarray, seed: int) -> Callable[[], float]:
-    """One epoch of Adam, one compiled program."""
-    data = jax.numpy.asarray(images)
-    data = data.astype(jax.numpy.float32) if data.dtype == bool else data
+
+def parts(images: np.ndarray) -> Parts:
+    """What is trained on these images."""
     network: vaejax.networks.Network
     if images.ndim == 2:
         network = vaejax.networks.mlp(hidden=[HIDDEN], activation="relu")
@@ -36,7 +36,19 @@ def build(images: np.ndarray, seed: int) -> Callable[[], float]:
         vaejax.priors.standard_normal(LATENT),
         vaejax.likelihoods.bernoulli(network, images.shape[1:]),
     )
-    objective, optimizer = vaejax.objectives.elbo(), optax.adam(LEARNING_RATE)
+    return model, vaejax.objectives.elbo(), optax.adam(LEARNING_RATE)
+
+
+def on_device(images: np.ndarray) -> jax.Array:
+    """Bits as float32."""
+    data = jax.numpy.asarray(images)
+    return data.astype(jax.numpy.float32) if data.dtype == bool else data
+
+
+def build(images: np.ndarray, seed: int) -> Callable[[], float]:
+    """One epoch of Adam, one compiled program."""
+    data = on_device(images)
+    model, objective, optimizer = parts(images)
     step = functools.partial(vaejax.train_step, model, objective, optimizer)
     epoch = functools.partial(vaejax.train_epoch, step, BATCH)
     if images.dtype == np.uint8:

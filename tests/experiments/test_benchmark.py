@@ -62,10 +62,11 @@ def test_it_runs_end_to_end_without_its_peers(capsys):
     assert result["num_images"] == 2 * BATCH
     assert result["ratio"]["vaejax"]["median"] == 1
     assert result["loss"]["vaejax"] < 784 * math.log(2) + 100
-    assert result["loss_difference"] == 0
+    assert result["loss_difference"] < 2  # other noise, other order, one more epoch
     for figure in ("first_step_seconds", "import_ratio", "product_gflops", "fraction"):
         assert 0 < result[figure]["min"] <= result[figure]["max"]
     assert set(result["met"]) == {
+        "bare",
         "fraction",
         "loss_difference",
         "first_step_seconds",
