@@ -13,6 +13,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import reprlib
 import typing
 from collections.abc import Callable, Collection
 from types import ModuleType
@@ -180,14 +181,16 @@ def build(axis: str, part: Part, allow: Collection[str] = ()) -> Factory:
       UserError: if the part is not of that form.
     """
     if not isinstance(part, dict) or not isinstance(part.get("name"), str):
-        raise UserError(f"{axis} must be an object with a name, got {part!r}.")
+        raise UserError(
+            f"{axis} must be an object with a name, got {reprlib.repr(part)}."
+        )
     factory = choose(axis, part["name"], allow)
     known, arguments = keywords(factory), {}
     for name, value in part.items():
         if name == "name":
             continue
         if name not in known:
-            raise UserError(f"{axis} {part['name']} has no argument {name!r}.")
+            raise UserError(f"{axis} {part['name']} has no argument {name[:100]!r}.")
         if name in axes(factory):
             value = build(name, value, allow)
         _check_layers(f"{axis} {part['name']}: {name}", name, value)

@@ -202,8 +202,11 @@ def finite(value: Any) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Writes a file that is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:  # a failing write does not tell its file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

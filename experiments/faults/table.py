@@ -60,6 +60,9 @@ def faults(
       num_workers: cases at once.
       seed: of the times, places and bits; each case has its own.
       workdir: where the runs and the table are written.
+
+    Raises:
+      UserError: if a kind is unknown, or, when all is done, if a row did not hold.
     """
     if unknown := set(kinds) - set(KINDS):
         raise UserError(
@@ -86,10 +89,17 @@ def faults(
     table = HEAD + "".join(lines)
     write_text(path / "faults.md", table)
     say(table)
-    all_held = all(
-        _held(row, done) for row in chosen.values() if row.name not in not_run
-    )
-    return {"all_held": all_held, "not_run": not_run, "workdir": workdir}
+    broken = [
+        row.name
+        for row in chosen.values()
+        if row.name not in not_run and not held(row, _verdicts(row, done))
+    ]
+    if broken:
+        raise UserError(
+            f"{'; '.join(broken)}: this did not hold. What became of each run is in "
+            f"{path / DONE}; those that broke are kept in {path / 'rows'}."
+        )
+    return {"not_run": not_run, "workdir": workdir}
 
 
 Done = dict[tuple[str, int], tuple[list[Verdict], float]]
@@ -146,10 +156,6 @@ def _done(path: Path, seed: int) -> Done:
 
 def _verdicts(row: Row, done: Done) -> list[Verdict]:
     return [v for (name, _), (all, _) in done.items() if name == row.name for v in all]
-
-
-def _held(row: Row, done: Done) -> bool:
-    return held(row, _verdicts(row, done))
 
 
 def _line(row: Row, done: Done, not_run: str | None) -> str:

@@ -1,18 +1,20 @@
 """The short version of `make faults`: real processes, real damage, all must hold."""
 
 import json
+import types
 
 import pytest
 
+from experiments.errors import UserError
 from experiments.faults import row, table, workers
 from experiments.faults.row import Row, Verdict
+
+made_up = types.SimpleNamespace()
 
 
 @pytest.mark.slow
 def test_a_minute_of_faults_all_held(tmp_path):
     result = table.faults(length="quick", workdir=str(tmp_path))
-    text = (tmp_path / "faults.md").read_text()
-    assert result["all_held"], text
     lines = (tmp_path / "faults.jsonl").read_text().splitlines()
     assert {json.loads(line)[0] for line in lines} == {
         name
@@ -22,6 +24,18 @@ def test_a_minute_of_faults_all_held(tmp_path):
     again = table.faults(length="quick", workdir=str(tmp_path))  # nothing left to do
     assert again == result
     assert (tmp_path / "faults.jsonl").read_text().splitlines() == lines
+
+
+def test_a_table_with_a_row_that_did_not_hold_is_an_error(monkeypatch, tmp_path):
+    bad = Row("a fault", "told", 1, 1, lambda *_: [Verdict(detected=False)])
+    monkeypatch.setattr(table, "KINDS", ("made_up",))
+    monkeypatch.setattr(table.importlib, "import_module", lambda name: made_up)
+    made_up.ROWS = (bad,)
+    done = ["a fault", 0, 0, [list(Verdict(detected=False))], 1.0]
+    (tmp_path / table.DONE).write_text(json.dumps(done) + "\n")
+    with pytest.raises(UserError, match="a fault: this did not hold"):
+        table.faults(kinds=("made_up",), workdir=str(tmp_path))
+    assert "| NO |" in (tmp_path / "faults.md").read_text()
 
 
 def test_a_row_holds_only_if_everything_went_well():
