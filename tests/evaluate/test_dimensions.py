@@ -33,7 +33,7 @@ def test_active_units_are_the_variances_of_the_means_whatever_the_batches():
 def test_a_dimension_is_active_where_its_variance_exceeds_the_threshold():
     variance = np.sort(active_units(MODEL, PARAMS, X).variance)
     for threshold, count in [(0.01, 2), (variance.mean(), 1), (2 * variance[1], 0)]:
-        assert active_units(MODEL, PARAMS, X, threshold).count == count
+        assert active_units(MODEL, PARAMS, X, threshold).num_active == count
 
 
 def test_the_variances_of_a_true_posterior_are_what_the_noise_leaves():

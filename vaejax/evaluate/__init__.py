@@ -1,6 +1,7 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
+from vaejax.evaluate.decomposition import elbo_decomposition as elbo_decomposition
 from vaejax.evaluate.dimensions import active_units as active_units
 from vaejax.evaluate.dimensions import rate_per_dimension as rate_per_dimension
 from vaejax.evaluate.distortion import distortion as distortion

@@ -18,7 +18,7 @@ class ActiveUnits(NamedTuple):
 
     variance: jax.Array  # A_u, [D]
     standard_error: jax.Array  # of A_u, over examples, [D]
-    count: jax.Array  # of A_u above the threshold, []
+    num_active: jax.Array  # of A_u above the threshold, []
 
 
 class DimensionRates(NamedTuple):
@@ -54,7 +54,7 @@ def active_units(
       images: how many examples are in memory at once.
 
     Returns:
-      `ActiveUnits`: `variance` and `standard_error`, `[D]`, and `count`.
+      `ActiveUnits`: `variance` and `standard_error`, `[D]`, and `num_active`.
 
     Raises:
       ValueError: if there are fewer than 2 examples, or `images` is less than 1.
