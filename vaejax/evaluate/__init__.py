@@ -1,5 +1,8 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
+from vaejax.evaluate.calibration import (
+    simulation_based_calibration as simulation_based_calibration,
+)
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
 from vaejax.evaluate.decomposition import elbo_decomposition as elbo_decomposition
 from vaejax.evaluate.dimensions import active_units as active_units
