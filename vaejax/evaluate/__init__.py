@@ -12,3 +12,4 @@ from vaejax.evaluate.gap import inference_gap as inference_gap
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood
+from vaejax.evaluate.structure import latent_structure as latent_structure
