@@ -108,6 +108,7 @@ def test_rand_and_information_are_their_definitions():
     assert got["k_means_mutual_information"] == pytest.approx(information)
 
 
+@pytest.mark.slow
 def test_the_reported_errors_are_the_spread_over_new_test_sets():
     train = draw(200, 2.0, 0)
     repeats = [latent_structure(*train, *draw(100, 2.0, i)) for i in range(1, 31)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import Key, Model, Params, X, split
+from vaejax.base import ConditionalModel, Key, Model, Params, X, split
 from vaejax.batch import example_keys
 
 
@@ -63,12 +63,15 @@ def simulation_based_calibration(
 
     Raises:
       ValueError: if a count is out of its range, or bins would be of unequal size.
-      TypeError: if the latents are a hierarchy, or a part cannot be sampled.
+      TypeError: if the latents are a hierarchy, a part cannot be sampled, or the model
+        waits for a condition.
 
     References:
       Talts et al., 2018, https://arxiv.org/abs/1804.06788.
     """
     _check(num_simulations, num_draws, num_bins, simulations)
+    if isinstance(model, ConditionalModel):
+        raise TypeError("Calibration simulates x alone: give it model.given(y).")
     prior = model.prior(params)
 
     def rank(key: Key) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
-from vaejax.base import Distribution, Key, Metrics, Model, Params, X
+from vaejax.base import ConditionalModel, Distribution, Key, Metrics, Model, Params, X
 from vaejax.batch import Shared, batch_size, example_keys
 from vaejax.distributions.pairwise import pairwise_log_prob
 
@@ -61,8 +61,8 @@ def elbo_decomposition(
 
     Raises:
       ValueError: if a count is less than 1.
-      TypeError: if the latents are not one array, as in a hierarchy, or the posterior
-        has no density.
+      TypeError: if the latents are not one array, as in a hierarchy, the posterior has
+        no density at foreign points, or the model waits for a condition.
 
     References:
       Hoffman and Johnson, 2016, ELBO surgery,
@@ -72,6 +72,12 @@ def elbo_decomposition(
         raise ValueError(
             "num_particles, images and chunk must be at least 1, got "
             f"{num_particles}, {images} and {chunk}."
+        )
+
+    if isinstance(model, ConditionalModel):
+        raise TypeError(
+            "The posteriors of a mixture share one model: give model.given(y) of one "
+            "condition, and its x alone."
         )
 
     def one_image(pair: tuple[X, Key]) -> Metrics:
