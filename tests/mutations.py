@@ -402,6 +402,51 @@ MUTATIONS = (
         "evaluate/test_likelihood.py::test_the_chunks_change_nothing[2-7]",
     ),
     Mutation(
+        "the fourth power of the deviations for their square",
+        "evaluate/dimensions.py",
+        "variance = (centred**2).mean(axis=0)",
+        "variance = (centred**4).mean(axis=0)",
+        "evaluate/test_dimensions.py::test_active_units_are_the_variances_of_the_means_"
+        "whatever_the_batches",
+    ),
+    Mutation(
+        "posteriors beyond the last are in the mixture",
+        "evaluate/decomposition.py",
+        "log_q = jnp.where(index < num, log_q, -jnp.inf)",
+        "log_q = jnp.where(index >= 0, log_q, -jnp.inf)",
+        "evaluate/test_decomposition.py::test_the_chunks_change_nothing[2-5]",
+    ),
+    Mutation(
+        "a mixture that is a sum",
+        "evaluate/decomposition.py",
+        "return total - jnp.log(num)",
+        "return total",
+        "evaluate/test_decomposition.py::test_images_whose_codes_never_meet_carry_log_n",
+    ),
+    Mutation(
+        "a degree of freedom too many",
+        "evaluate/calibration.py",
+        "gammaincc((num_bins - 1) / 2, chi_square / 2)",
+        "gammaincc(num_bins / 2, chi_square / 2)",
+        "evaluate/test_calibration.py::test_the_statistic_and_its_p_value_are_scipys",
+    ),
+    Mutation(
+        "the gradient of a posterior that is held fixed in the draws too",
+        "evaluate/gap.py",
+        "log_q = jax.lax.stop_gradient(q).log_prob(z)",
+        "log_q = jax.lax.stop_gradient(q.log_prob(z))",
+        "evaluate/test_gap.py::test_the_best_diagonal_normal_is_the_mean_field_"
+        "solution",
+    ),
+    Mutation(
+        "clusters matched to classes on the codes that are scored",
+        "evaluate/structure.py",
+        "match = matched(clusters.predict(train), train_label)",
+        "match = matched(clusters.predict(test), test_label)",
+        "evaluate/test_structure.py::test_clusters_are_matched_to_classes_on_the_"
+        "training_codes",
+    ),
+    Mutation(
         "a corruption of the batch in place of what the encoder is given",
         "objectives/denoising.py",
         "def encode(params: Params, x: X)",

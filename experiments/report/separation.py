@@ -4,13 +4,14 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from vaejax.evaluate.structure import matched
 
 NUM_NEIGHBORS = 5
 PROBE = "linear probe accuracy"
@@ -78,8 +79,4 @@ def clusters(split: Split) -> np.ndarray:
 def agreement(cluster: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Where clusters, once matched to labels as well as can be, agree with them."""
     _, label = np.unique(label, return_inverse=True)
-    size = 1 + max(label.max(), cluster.max())
-    counts = np.zeros((size, size))
-    np.add.at(counts, (cluster, label), 1)
-    _, match = linear_sum_assignment(-counts)
-    return (match[cluster] == label).astype(float)
+    return (matched(cluster, label)[cluster] == label).astype(float)
