@@ -3,13 +3,17 @@
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
 from vaejax.evaluate.disentanglement import DCI as DCI
 from vaejax.evaluate.disentanglement import Score as Score
+from vaejax.evaluate.disentanglement import beta_vae_score as beta_vae_score
 from vaejax.evaluate.disentanglement import dci as dci
+from vaejax.evaluate.disentanglement import explicitness as explicitness
+from vaejax.evaluate.disentanglement import factor_vae_score as factor_vae_score
 from vaejax.evaluate.disentanglement import irs as irs
 from vaejax.evaluate.disentanglement import modularity as modularity
 from vaejax.evaluate.disentanglement import (
     mutual_information_gap as mutual_information_gap,
 )
 from vaejax.evaluate.disentanglement import sap as sap
+from vaejax.evaluate.disentanglement import udr as udr
 from vaejax.evaluate.distortion import distortion as distortion
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws

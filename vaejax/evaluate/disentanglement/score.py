@@ -50,10 +50,10 @@ def jackknife(
 
     .. math:: \sqrt{\frac{G - 1}{G} \sum_g (T_g - \bar T)^2}
 
-    with T_g from all examples but those of group g. It tends to be too large rather
-    than too small, by a tenth to a half for these scores (measured). The groups are those of a fixed
-    permutation, so that the order of the examples, which may be that of a grid, does
-    not matter.
+    with T_g from all examples but those of group g. It is rather too large than too
+    small, by a tenth to a half for these scores (measured). The groups are those of a
+    fixed permutation, so that the order of the examples, which may be that of a grid,
+    does not matter.
 
     Args:
       statistic: of arrays `[n, ...]`, any shape.
