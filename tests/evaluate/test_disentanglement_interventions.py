@@ -103,7 +103,7 @@ def factors_held(random, held, num):
     return rows
 
 
-MIX = np.random.default_rng(5).normal(size=(4, 3))
+MIX = np.random.default_rng(5).normal(size=(4, 3)) * [1, 3, 9]
 
 
 def plain_factor(random, num_train, num_test, L=32):
@@ -156,10 +156,11 @@ def test_mixed_codes_score_as_in_a_second_implementation(name):
 # ------------------------------------------------------------------------ the draws
 
 
-def test_a_row_shares_the_factor_that_is_held_and_no_other():
+@pytest.mark.parametrize("images", [100, 10_000], ids=["batches", "one batch"])
+def test_a_row_shares_the_factor_that_is_held_and_no_other(images):
     held = np.array([0, 3, -1, 2] * 50)
     codes = codes_with_held(
-        jax.random.key(0), lambda x: x, itself, SIZES, held, 16, images=100
+        jax.random.key(0), lambda x: x, itself, SIZES, held, 16, images
     )
     assert codes.shape == (200, 16, 4)
     same = (codes == codes[:, :1]).all(axis=1)  # [R, F]
