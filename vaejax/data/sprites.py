@@ -201,9 +201,9 @@ def sprites_splits(factors: Factors, size: int = 64) -> dict[str, Split]:
     """Return 20,000 training, 2,000 validation and 2,000 test images, none twice.
 
     Which is a function of the number of images alone: the smallest of as many raw
-    outputs of PCG64(0). They are drawn in float64, so that every device draws the same,
-    as a run that is resumed on another must see. A label is the place of the shape in
-    `factors`.
+    outputs of PCG64(0). They are drawn in float64, where hardly a pixel is near an edge
+    to rounding, so that a run resumed on another machine sees the same. A label is the
+    place of the shape in `factors`.
     """
     order = np.random.PCG64(0).random_raw(math.prod(factors.sizes)).argsort()
     ends = np.cumsum(list(NUM_IMAGES.values()))
@@ -212,7 +212,7 @@ def sprites_splits(factors: Factors, size: int = 64) -> dict[str, Split]:
     for name, index in rows.items():
         indices = factor_indices(factors, index)
         values = np.asarray(factor_values(factors, indices))
-        with jax.enable_x64(True):  # no pixel is near an edge to rounding
+        with jax.enable_x64(True):  # see above
             image = np.asarray(render(values, size))
         splits[name] = Split(image, np.asarray(indices[:, 0], np.int32))
     return splits
