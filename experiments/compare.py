@@ -61,7 +61,8 @@ def compare(
     being an image: what needs either is left out, and the report says so.
 
     Args:
-      dataset: digits, mnist, fashion_mnist, idx:FOLDER, npz:FILE or tfds:NAME.
+      dataset: digits, mnist, fashion_mnist, sprites, idx:FOLDER, npz:FILE or
+        tfds:NAME.
       data_dir: folder of the files of mnist and fashion_mnist, or of tfds: sets.
       classes: the two classes that question 2 tells apart.
       num_images: how many training images to use; default all.

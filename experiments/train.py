@@ -67,7 +67,8 @@ def train(
       model: what to train, vae or ae.
       workdir: folder of the run. A stopped run in it is continued, a finished one
         printed again; a run with other settings or data is refused.
-      dataset: digits, mnist, fashion_mnist, idx:FOLDER, npz:FILE or tfds:NAME.
+      dataset: digits, mnist, fashion_mnist, sprites, idx:FOLDER, npz:FILE or
+        tfds:NAME.
       data_dir: where the files of mnist, fashion_mnist or tfds sets lie.
       validation: images to validate on, a dataset as above, in place of a part of
         the training images.

@@ -867,6 +867,54 @@ MUTATIONS = (
         "jnp.matmul(h, kernel).astype(float)",
         "networks/test_precision.py::test_features_times_weights_are_added_in_float32",
     ),
+    Mutation(
+        "a gap to the least code, not to the second",
+        "evaluate/disentanglement/score.py",
+        "ordered[-1] - ordered[-2]",
+        "ordered[-1] - ordered[0]",
+        "evaluate/test_disentanglement.py::test_copies_of_codes_have_the_score_that_is_"
+        "documented",
+    ),
+    Mutation(
+        "halves and groups of examples that are the same",
+        "evaluate/disentanglement/dci.py",
+        "half = shuffled(len(z)) < len(z) // 2",
+        "half = shuffled(len(z)) % 2 == 0",
+        "evaluate/test_disentanglement.py::test_random_codes_score_by_chance_as_in_the_"
+        "second_implementation",
+    ),
+    Mutation(
+        "one value of the held factor for all rows",
+        "evaluate/disentanglement/interventions.py",
+        "jnp.where(holds, free[:, :1], free)",
+        "jnp.where(holds, free[:1, :1], free)",
+        "evaluate/test_disentanglement_interventions.py::test_a_row_shares_the_factor_"
+        "that_is_held_and_no_other",
+    ),
+    Mutation(
+        "a vote by variance that is not normalised",
+        "evaluate/disentanglement/factor_vae_score.py",
+        "np.where(alive, free.var(axis=0), 1)",
+        "np.where(alive, 1, 1)",
+        "evaluate/test_disentanglement_interventions.py::test_mixed_codes_score_as_in_a_"
+        "second_implementation",
+    ),
+    Mutation(
+        "a penalty on the wrong side of the gradient",
+        "evaluate/disentanglement/logistic_regression.py",
+        "gradient = x.T @ (p - target) + ridge * weight",
+        "gradient = x.T @ (p - target) - ridge * weight",
+        "evaluate/test_disentanglement_explicitness.py::test_the_regression_is_that_of_"
+        "scikit_learn",
+    ),
+    Mutation(
+        "shapes that turn clockwise",
+        "data/sprites.py",
+        "cos * right + sin * up, cos * up - sin * right",
+        "cos * right - sin * up, cos * up + sin * right",
+        "data/test_sprites.py::test_an_orientation_is_counter_clockwise_x_goes_right_and_"
+        "y_down",
+    ),
 )
 
 

@@ -12,6 +12,13 @@ from vaejax.data.dataset import sha256 as sha256
 from vaejax.data.pictures import from_folder as from_folder
 from vaejax.data.specs import load as load
 from vaejax.data.specs import load_split as load_split
+from vaejax.data.sprites import Factors as Factors
+from vaejax.data.sprites import factor_indices as factor_indices
+from vaejax.data.sprites import factor_values as factor_values
+from vaejax.data.sprites import image_index as image_index
+from vaejax.data.sprites import render as render
+from vaejax.data.sprites import sample_factors as sample_factors
+from vaejax.data.sprites import sprites as sprites
 from vaejax.data.stream import Source as Source
 from vaejax.data.stream import batches as batches
 from vaejax.data.stream import from_arrays as from_arrays

@@ -7,6 +7,19 @@ from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilit
 from vaejax.evaluate.decomposition import elbo_decomposition as elbo_decomposition
 from vaejax.evaluate.dimensions import active_units as active_units
 from vaejax.evaluate.dimensions import rate_per_dimension as rate_per_dimension
+from vaejax.evaluate.disentanglement import DCI as DCI
+from vaejax.evaluate.disentanglement import Score as Score
+from vaejax.evaluate.disentanglement import beta_vae_score as beta_vae_score
+from vaejax.evaluate.disentanglement import dci as dci
+from vaejax.evaluate.disentanglement import explicitness as explicitness
+from vaejax.evaluate.disentanglement import factor_vae_score as factor_vae_score
+from vaejax.evaluate.disentanglement import irs as irs
+from vaejax.evaluate.disentanglement import modularity as modularity
+from vaejax.evaluate.disentanglement import (
+    mutual_information_gap as mutual_information_gap,
+)
+from vaejax.evaluate.disentanglement import sap as sap
+from vaejax.evaluate.disentanglement import udr as udr
 from vaejax.evaluate.distortion import distortion as distortion
 from vaejax.evaluate.gap import inference_gap as inference_gap
 from vaejax.evaluate.impute import impute as impute
