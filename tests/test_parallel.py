@@ -158,14 +158,14 @@ def test_60_steps_of_the_epoch_are_those_of_one_device(name, mode, num):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-# Rows whose rounding grows along the 20 steps, with the largest relative difference
+# Rows whose rounding grows along the 50 steps, with the largest relative difference
 # seen in float32; their float64 runs agree to 1e-9.
 GROWS: dict[str, float] = {}
 
 
 @functools.cache
 def train_row(name, mode):
-    """The losses of 20 steps of a row of the contract table, in its own precision."""
+    """The losses of 50 steps of a row of the contract table, in its own precision."""
     objective, model, x = ROWS[name]
     state = vaejax.init_state(jax.random.key(0), model, objective, OPTIMIZER, x)
     if name in GROWS:
@@ -179,7 +179,7 @@ def train_row(name, mode):
     step = functools.partial(train_step, model, objective, OPTIMIZER)
     step = jax.jit(step) if mode is None else vaejax.parallelize(step, mesh(4), mode)
     losses = []
-    for _ in range(20):
+    for _ in range(NUM_STEPS):
         state, metrics = jax.block_until_ready(step(state, x))
         losses.append(float(metrics["loss"]))
     return np.array(losses)
@@ -191,7 +191,7 @@ def train_row(name, mode):
 def test_every_row_trains_on_four_devices_with_the_losses_of_one(name, mode):
     with jax.enable_x64(name in GROWS):
         expected, got = train_row(name, None), train_row(name, mode)
-    assert len(np.unique(expected)) == 20
+    assert len(np.unique(expected)) > 40  # a bound in float32 may repeat one
     np.testing.assert_allclose(got, expected, rtol=1e-9 if name in GROWS else 1e-5)
 
 
