@@ -33,7 +33,7 @@ benchmark: .venv/installed  ## Speed, interleaved with the peers where installed
 mutations: .venv/installed  ## Seeded errors, each of which must turn a test red
 	$(BIN)/python tests/mutations.py
 
-faults: .venv/installed  ## Kills, damage and full disks; half an hour, goes on if stopped
+faults: .venv/installed  ## Kills, damage and full disks; 10 to 40 minutes, goes on if stopped
 	$(BIN)/python -m experiments faults
 
 docs: .venv/installed  ## The reference, from the docstrings, in build/docs

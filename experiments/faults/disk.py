@@ -129,7 +129,7 @@ ROWS = (
         num_cases=30, num_quick=1, case=failing_write, prepare=prepare,
     ),
     Row(
-        "disk full (small tmpfs)", HELD,  # a case whose disk was not full is not counted
+        "disk full (small tmpfs)", HELD,  # not counted where it was not filled
         num_cases=12, num_quick=1, case=full_disk, prepare=mountable,
     ),
     Row(
