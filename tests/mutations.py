@@ -915,6 +915,28 @@ MUTATIONS = (
         "data/test_sprites.py::test_an_orientation_is_counter_clockwise_x_goes_right_and_"
         "y_down",
     ),
+    Mutation(
+        "chains back to the prior that weigh before they move",
+        "evaluate/annealed.py",
+        "return (z, log_w - (betas[t + 1] - betas[t]) * density.likelihood(z)), None",
+        "return (z, log_w - (betas[t + 1] - betas[t]) * density.likelihood(carry[0])), "
+        "None",
+        "evaluate/test_annealed.py::test_weights_are_unbiased",
+    ),
+    Mutation(
+        "half a step too many in a Hamiltonian move",
+        "evaluate/annealed.py",
+        "last = last - size / 2 * slope(new)",
+        "last = last - 0 * slope(new)",
+        "evaluate/test_annealed.py::test_a_move_leaves_the_tempered_posterior_as_it_is",
+    ),
+    Mutation(
+        "every move accepted",
+        "evaluate/annealed.py",
+        "gain = log_joint(new, last) - log_joint(z, momentum)  # [C]",
+        "gain = 1 + 0 * log_joint(new, last)  # [C]",
+        "evaluate/test_annealed.py::test_a_move_leaves_the_tempered_posterior_as_it_is",
+    ),
 )
 
 

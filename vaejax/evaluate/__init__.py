@@ -1,5 +1,7 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
+from vaejax.evaluate.annealed import annealed_log_likelihood as annealed_log_likelihood
+from vaejax.evaluate.annealed import bidirectional as bidirectional
 from vaejax.evaluate.calibration import (
     simulation_based_calibration as simulation_based_calibration,
 )
