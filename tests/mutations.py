@@ -937,6 +937,21 @@ MUTATIONS = (
         "gain = 1 + 0 * log_joint(new, last)  # [C]",
         "evaluate/test_annealed.py::test_a_move_leaves_the_tempered_posterior_as_it_is",
     ),
+    Mutation(
+        "weights in place of what exceeds the threshold",
+        "evaluate/pareto.py",
+        "x = (w[:-1] - w[-1])[::-1]",
+        "x = w[:-1][::-1]",
+        "evaluate/test_pareto.py::test_it_is_the_estimate_of_the_paper",
+    ),
+    Mutation(
+        "the tail of the last chunks in place of that of all",
+        "evaluate/likelihood.py",
+        "jax.lax.top_k(jnp.append(sums.tail, log_w), num_tail + 1)[0],",
+        "jax.lax.top_k(jnp.append(sums.tail - jnp.inf, log_w), num_tail + 1)[0],",
+        "evaluate/test_pareto.py::test_it_is_that_of_all_weights_at_once_whatever_the_"
+        "chunks",
+    ),
 )
 
 

@@ -51,6 +51,7 @@ def test_the_chunks_change_nothing(images, chunk):
     estimate, terms = log_likelihood(
         jax.random.key(0), MODEL, PARAMS, X, 50, images=images, chunk=chunk
     )
+    assert np.isfinite(terms["pareto_k"]).all()
     expected, own = reference()
     np.testing.assert_allclose(estimate, expected, rtol=1e-5)
     for name in own:

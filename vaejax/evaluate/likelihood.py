@@ -16,6 +16,7 @@ from vaejax.base import (
     total_rate,
 )
 from vaejax.batch import batch_size, example_keys
+from vaejax.evaluate.pareto import pareto_k, tail_size
 from vaejax.models import conditioned
 from vaejax.rates import sampled
 
@@ -28,6 +29,7 @@ class Sums(NamedTuple):
     squares: jax.Array  # sum of their squares
     distortion: jax.Array
     rate: jax.Array
+    tail: jax.Array  # the largest log w so far, falling, [M + 1]
 
 
 @functools.partial(
@@ -49,8 +51,9 @@ def log_likelihood(
               \quad z_k \sim q(z|x)
 
     One compiled program: the encoder runs once per image, the decoder over chunks of
-    particles whose sums stream, so memory does not grow with K or N. Particle k of
-    image n has a key of its own: the chunks change nothing but the order of a sum.
+    particles whose sums stream, so memory does not grow with N, and with K only as its
+    root. Particle k of image n has a key of its own: the chunks change nothing but the
+    order of a sum.
 
     The estimate is a lower bound in expectation. Its bias is about
     :math:`-\frac12 \mathrm{Var}(w) / (K\,E[w]^2)`, which `monte_carlo_error**2 / 2`
@@ -69,7 +72,9 @@ def log_likelihood(
     Returns:
       The estimates `[N]`, and `[N]` each: `elbo`, `distortion` and `rate` (means over
       the same particles), `monte_carlo_error` (the standard deviation of the estimate
-      by the delta method; NaN for one particle) and `effective_sample_size`.
+      by the delta method; NaN for one particle), `effective_sample_size` and
+      `pareto_k`, the shape of the tail of the weights: above 0.7 trust neither the
+      estimate nor its error (see `vaejax.evaluate.pareto`; NaN below 21 particles).
 
     Raises:
       ValueError: if a count is less than 1.
@@ -84,6 +89,8 @@ def log_likelihood(
             f"{num_particles}, {images} and {chunk}."
         )
     chunk = min(chunk, num_particles)
+    num_chunks, num_tail = -(-num_particles // chunk), tail_size(num_particles)
+    block = _block(num_chunks, -(-num_tail // chunk))
     prior = conditioned(model, x)[0].prior(params)
 
     def one_image(pair: tuple[X, Key]) -> tuple[jax.Array, Metrics]:
@@ -97,10 +104,14 @@ def log_likelihood(
             z, rates = posterior.sample_and_rates(particle_key, prior, sampled)
             return -own.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
 
+        def several(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jax.vmap(particle)(i * chunk + jnp.arange(chunk))
+
         def add(i: jax.Array, sums: Sums) -> Sums:
-            ks = i * chunk + jnp.arange(chunk)
-            counts = ks < num_particles  # the last chunk may be short
-            distortion, rate = jax.vmap(particle)(ks)  # each [chunk]
+            which = i * block + jnp.arange(block)  # of the chunks
+            distortion, rate = map(jnp.ravel, jax.lax.map(several, which))
+            first = i * block * chunk  # the last chunks may be short or empty
+            counts = first + jnp.arange(block * chunk) < num_particles
             log_w = jnp.where(counts, -distortion - rate, -jnp.inf)
             largest = jnp.maximum(sums.largest, log_w.max())
             level = jnp.where(largest == -jnp.inf, 0, largest)
@@ -111,11 +122,12 @@ def log_likelihood(
                 before**2 * sums.squares + (w**2).sum(),
                 sums.distortion + jnp.sum(distortion, where=counts),
                 sums.rate + jnp.sum(rate, where=counts),
+                jax.lax.top_k(jnp.append(sums.tail, log_w), num_tail + 1)[0],
             )
 
         never, zero = jnp.array(-jnp.inf), jnp.zeros(())
-        start = Sums(never, zero, zero, zero, zero)
-        sums = jax.lax.fori_loop(0, -(-num_particles // chunk), add, start)
+        start = Sums(never, zero, zero, zero, zero, jnp.full(num_tail + 1, never))
+        sums = jax.lax.fori_loop(0, -(-num_chunks // block), add, start)
         ess = sums.weights**2 / sums.squares
         variance = (num_particles / ess - 1) / (num_particles - 1 or jnp.nan)
         distortion, rate = sums.distortion / num_particles, sums.rate / num_particles
@@ -125,9 +137,20 @@ def log_likelihood(
             "rate": rate,
             "monte_carlo_error": jnp.sqrt(jnp.maximum(variance, 0)),
             "effective_sample_size": ess,
+            "pareto_k": pareto_k(sums.tail) if num_tail else jnp.asarray(jnp.nan),
         }
 
     # float32 products in full, also where the device would round them (TF32).
     with jax.default_matmul_precision("highest"):
         keys = example_keys(key, batch_size(x))
         return jax.lax.map(one_image, (x, keys), batch_size=images)
+
+
+def _block(num_chunks: int, least: int) -> int:
+    """How many chunks between two looks at the tail: as many as it has, or more.
+
+    Of these the number whose multiple is closest above that of all chunks, so that few
+    particles are drawn in vain.
+    """
+    least = min(max(least, 1), num_chunks)
+    return min(range(least, 2 * least), key=lambda num: -num_chunks % num)
