@@ -952,6 +952,28 @@ MUTATIONS = (
         "evaluate/test_pareto.py::test_it_is_that_of_all_weights_at_once_whatever_the_"
         "chunks",
     ),
+    Mutation(
+        "pairs of an example with itself in the kernel distance",
+        "evaluate/kernel_distance.py",
+        "return (k.sum() - np.trace(k)) / (len(u) * (len(u) - 1))",
+        "return k.mean()",
+        "evaluate/test_quality.py::test_the_kernel_distance_is_its_definition",
+    ),
+    Mutation(
+        "a point as its own nearest neighbour",
+        "evaluate/coverage.py",
+        "np.partition(squared, num_neighbors, axis=1)[:, num_neighbors]",
+        "np.partition(squared, num_neighbors, axis=1)[:, num_neighbors - 1]",
+        "evaluate/test_quality.py::test_coverage_is_its_definition",
+    ),
+    Mutation(
+        "covariances that commute in the Frechet distance",
+        "evaluate/frechet.py",
+        "cross = np.linalg.eigvalsh(root @ cov_b @ root)",
+        "cross = np.linalg.eigvalsh(cov_a) * np.linalg.eigvalsh(cov_b)",
+        "evaluate/test_quality.py::test_the_frechet_distance_is_that_of_normals_by_"
+        "scipys_root",
+    ),
 )
 
 

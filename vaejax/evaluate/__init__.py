@@ -6,6 +6,7 @@ from vaejax.evaluate.calibration import (
     simulation_based_calibration as simulation_based_calibration,
 )
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
+from vaejax.evaluate.coverage import coverage as coverage
 from vaejax.evaluate.decomposition import elbo_decomposition as elbo_decomposition
 from vaejax.evaluate.dimensions import active_units as active_units
 from vaejax.evaluate.dimensions import rate_per_dimension as rate_per_dimension
@@ -23,8 +24,10 @@ from vaejax.evaluate.disentanglement import (
 from vaejax.evaluate.disentanglement import sap as sap
 from vaejax.evaluate.disentanglement import udr as udr
 from vaejax.evaluate.distortion import distortion as distortion
+from vaejax.evaluate.frechet import frechet_distance as frechet_distance
 from vaejax.evaluate.gap import inference_gap as inference_gap
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
+from vaejax.evaluate.kernel_distance import kernel_distance as kernel_distance
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood
 from vaejax.evaluate.structure import latent_structure as latent_structure
