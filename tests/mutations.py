@@ -974,6 +974,20 @@ MUTATIONS = (
         "evaluate/test_quality.py::test_the_frechet_distance_is_that_of_normals_by_"
         "scipys_root",
     ),
+    Mutation(
+        "ties that count for the outsider",
+        "evaluate/auroc.py",
+        "return (first + last) / (2 * len(others))",
+        "return last / len(others)",
+        "evaluate/test_auroc.py::test_it_is_the_share_of_pairs_in_order_ties_at_one_half",
+    ),
+    Mutation(
+        "scaled bytes that are cheaper than bytes",
+        "evaluate/bits.py",
+        "* math.log(2)) + math.log2(num_levels)",
+        "* math.log(2)) - math.log2(num_levels)",
+        "evaluate/test_bits.py::test_a_density_of_scaled_bytes_is_that_of_the_bytes",
+    ),
 )
 
 

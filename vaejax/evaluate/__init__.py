@@ -2,6 +2,8 @@
 
 from vaejax.evaluate.annealed import annealed_log_likelihood as annealed_log_likelihood
 from vaejax.evaluate.annealed import bidirectional as bidirectional
+from vaejax.evaluate.auroc import auroc as auroc
+from vaejax.evaluate.bits import bits_per_dimension as bits_per_dimension
 from vaejax.evaluate.calibration import (
     simulation_based_calibration as simulation_based_calibration,
 )
