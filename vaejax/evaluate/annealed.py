@@ -216,7 +216,9 @@ def _forward(
     pilot_key, pilot_start, start_key, chain_key = split(key, 4)
     betas = temperatures(num)
 
-    def chain(key: Key, z: jax.Array, sizes: jax.Array | None) -> tuple[jax.Array, ...]:
+    def chain(
+        key: Key, z: jax.Array, sizes: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         def move(carry: tuple[jax.Array, ...], t: jax.Array) -> tuple[tuple, tuple]:
             z, log_w, size = carry
             size = size if sizes is None else sizes[t]
@@ -234,7 +236,7 @@ def _forward(
 
     shape = (num_chains, 1)
     _, _, sizes = chain(pilot_key, density.prior.sample(pilot_start, shape), None)
-    return chain(chain_key, density.prior.sample(start_key, shape), sizes)  # type: ignore[return-value]
+    return chain(chain_key, density.prior.sample(start_key, shape), sizes)
 
 
 def _reverse(
