@@ -307,3 +307,23 @@ def test_100_faults_each_in_one_shard_change_no_state_on_any_device(mode):
     state, metrics = jax.block_until_ready(step(state, good))
     assert state.skipped == 0
     assert np.isfinite(metrics["loss"])
+
+
+def test_an_estimate_for_every_image_is_that_of_one_device():
+    model, state = start("elbo")
+    x, params = IMAGES[:16], state.params
+
+    def estimate(params, x):
+        return vaejax.evaluate.log_likelihood(
+            jax.random.key(3), model, params, x, 50, images=3
+        )
+
+    expected = jax.jit(estimate)(params, x)
+    got = vaejax.map_rows(estimate, mesh(4))(params, x)
+    assert len(got[0].sharding.device_set) == 4
+    for mine, theirs in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got[0], expected[0], rtol=1e-5)
+    assert len(np.unique(got[0])) > 8
+    with pytest.raises(ValueError, match="15 examples cannot be split over 4"):
+        vaejax.map_rows(estimate, mesh(4))(params, x[:15])

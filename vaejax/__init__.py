@@ -34,6 +34,7 @@ from vaejax.models import (
     conditional_latent_variable_model as conditional_latent_variable_model,
 )
 from vaejax.models import latent_variable_model as latent_variable_model
+from vaejax.parallel import map_rows as map_rows
 from vaejax.parallel import parallelize as parallelize
 from vaejax.parallel import replicate as replicate
 from vaejax.streamed import streamed as streamed

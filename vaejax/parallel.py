@@ -141,6 +141,45 @@ def _pmapped(compute: Compute, mesh: Mesh) -> Compute:
     return call
 
 
+def map_rows(function: Callable[[Any, X], Tree], mesh: Mesh) -> Callable[..., Tree]:
+    """Compiles an evaluation, image by image, for all devices of a mesh.
+
+    Each device is given its rows, and keys by place in the whole (`example_keys`), so
+    the noise is bit-equal to that on one device. Of a function of `(params, x)` that
+    calls `evaluate.log_likelihood`, the estimates are `map_rows(f, mesh)(params, x)`.
+
+    Args:
+      function: `(whole, x) -> rows`, whose results all have one row for each of x, such
+        as an estimate of `vaejax.evaluate` for every image. A mean over x would be that
+        of a device's own rows.
+      mesh: its devices, in any shape.
+
+    Returns:
+      A compiled function with the same signature, whose results lie over the devices.
+
+    Raises:
+      ValueError: when called with rows that the devices do not divide.
+    """
+    mesh = _line(mesh)
+    rows = PartitionSpec(AXIS)
+    compiled = jax.jit(
+        jax.shard_map(
+            function,
+            mesh=mesh,
+            in_specs=(PartitionSpec(), rows),
+            out_specs=rows,
+            check_vma=False,
+        )
+    )
+
+    def call(whole: Any, x: X) -> Tree:
+        for leaf in jax.tree.leaves(x):
+            share(len(leaf), mesh.size)
+        return compiled(replicate(whole, mesh), x)
+
+    return call
+
+
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """Puts a whole copy of a pytree on every device of a mesh.
 
