@@ -822,6 +822,22 @@ MUTATIONS = (
         "jnp.matmul(h, kernel).astype(float)",
         "networks/test_precision.py::test_features_times_weights_are_added_in_float32",
     ),
+    Mutation(
+        "a Fréchet distance without the factor 2",
+        "evaluate/frechet.py",
+        "a.trace + b.trace - 2 * overlap",
+        "a.trace + b.trace - overlap",
+        "evaluate/test_frechet.py::test_a_set_is_at_distance_zero_from_itself_whatever_"
+        "its_rank",
+    ),
+    Mutation(
+        "a jackknife as if its parts were independent",
+        "evaluate/frechet.py",
+        "variance = (num_groups - 1) * (",
+        "variance = 1 / num_groups * (",
+        "evaluate/test_frechet.py::test_the_standard_error_is_the_spread_over_repeated_"
+        "draws",
+    ),
 )
 
 
