@@ -838,6 +838,14 @@ MUTATIONS = (
         "evaluate/test_frechet.py::test_the_standard_error_is_the_spread_over_repeated_"
         "draws",
     ),
+    Mutation(
+        "the spread of the blocks for the error of their mean",
+        "evaluate/kernel_distance.py",
+        "values.std(ddof=1) / math.sqrt(num_blocks)",
+        "values.std(ddof=1)",
+        "evaluate/test_kernel_distance.py::test_it_is_the_mean_of_the_statistics_of_"
+        "disjoint_blocks",
+    ),
 )
 
 

@@ -6,4 +6,5 @@ from vaejax.evaluate.distortion import distortion as distortion
 from vaejax.evaluate.frechet import frechet_distance as frechet_distance
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
+from vaejax.evaluate.kernel_distance import kernel_distance as kernel_distance
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood

@@ -35,7 +35,7 @@ def frechet_distance(
     Args:
       a: features `[N, F]`, rows in no order.
       b: features `[M, F]`.
-      num_groups: tenths by default, at least 2; the error costs `2 * num_groups` distances.
+      num_groups: of each set, at least 2; the error costs `2 * num_groups` distances.
       sha256: of what made the features, which the result carries.
 
     Returns:
