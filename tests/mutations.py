@@ -846,6 +846,22 @@ MUTATIONS = (
         "evaluate/test_kernel_distance.py::test_it_is_the_mean_of_the_statistics_of_"
         "disjoint_blocks",
     ),
+    Mutation(
+        "a point that is its own neighbor",
+        "evaluate/coverage.py",
+        "_squared(x, x[i]).at[i].set(jnp.inf)",
+        "_squared(x, x[i])",
+        "evaluate/test_coverage.py::test_of_equal_laws_density_and_coverage_have_their_"
+        "closed_forms",
+    ),
+    Mutation(
+        "coverage in the balls of the generated",
+        "evaluate/coverage.py",
+        "over_real(nearest <= balls[:, :1]",
+        "over_real(recalled",
+        "evaluate/test_coverage.py::test_all_four_and_their_jackknife_are_those_of_"
+        "whole_matrices[43-31-3]",
+    ),
 )
 
 

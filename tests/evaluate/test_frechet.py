@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from vaejax.evaluate import Distance, frechet_distance
+from vaejax.evaluate import Measurement, frechet_distance
 
 RNG = np.random.default_rng(0)
 
@@ -58,12 +58,12 @@ def test_the_standard_error_is_the_spread_over_repeated_draws():
 
 
 def test_distances_in_different_features_cannot_be_compared():
-    one, other = Distance(1.0, 0.3, "aa"), Distance(3.0, 0.4, "bb")
-    near = Distance(2.0, 0.4, "aa")
+    one, other = Measurement(1.0, 0.3, "aa"), Measurement(3.0, 0.4, "bb")
+    near = Measurement(2.0, 0.4, "aa")
     assert (one < near, near > one, one <= one, near >= one) == (True,) * 4
     assert (near < one, one > near, near <= one, one >= near) == (False,) * 4
     assert min(near, one) is one
-    assert near - one == Distance(1.0, pytest.approx(0.5), "aa")
+    assert near - one == Measurement(1.0, pytest.approx(0.5), "aa")
     for compare in [one.__lt__, one.__gt__, one.__le__, one.__ge__, one.__sub__]:
         for stranger in [other, other._replace(sha256=None)]:
             with pytest.raises(ValueError, match=r"of aa and of .* cannot be compared"):

@@ -1,10 +1,11 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
-from vaejax.evaluate.distance import Distance as Distance
+from vaejax.evaluate.coverage import coverage as coverage
 from vaejax.evaluate.distortion import distortion as distortion
 from vaejax.evaluate.frechet import frechet_distance as frechet_distance
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
 from vaejax.evaluate.kernel_distance import kernel_distance as kernel_distance
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood
+from vaejax.evaluate.measurement import Measurement as Measurement

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaejax.evaluate.distance import Distance
+from vaejax.evaluate.measurement import Measurement
 
 
 class Moments(NamedTuple):
@@ -18,7 +18,7 @@ class Moments(NamedTuple):
 
 def frechet_distance(
     a: Any, b: Any, *, num_groups: int = 10, sha256: str | None = None
-) -> Distance:
+) -> Measurement:
     r"""The squared Fréchet distance between two sets of features.
 
     .. math:: |\mu_a - \mu_b|^2
@@ -39,7 +39,7 @@ def frechet_distance(
       sha256: of what made the features, which the result carries.
 
     Returns:
-      A `Distance`.
+      A `Measurement`.
 
     Raises:
       ValueError: if the features are not two matrices of one width, are not finite, or
@@ -57,7 +57,7 @@ def frechet_distance(
     without_b = [_between(all_a, part) for part in _leaving_out(b, num_groups)]
     # (G - 1) / G times the sum of squares about the mean, for each of the two sets.
     variance = (num_groups - 1) * (np.var(without_a) + np.var(without_b))
-    return Distance(_between(all_a, all_b), math.sqrt(variance), sha256)
+    return Measurement(_between(all_a, all_b), math.sqrt(variance), sha256)
 
 
 def moments(rows: np.ndarray) -> Moments:

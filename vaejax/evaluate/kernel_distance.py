@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaejax.evaluate.distance import Distance
+from vaejax.evaluate.measurement import Measurement
 from vaejax.mmd import u_statistic
 
 
 def kernel_distance(
     a: Any, b: Any, *, num_blocks: int = 10, sha256: str | None = None
-) -> Distance:
+) -> Measurement:
     r"""The squared maximum mean discrepancy with a cubic kernel, which is the KID.
 
     .. math:: k(x, y) = (x \cdot y / F + 1)^3
@@ -31,7 +31,7 @@ def kernel_distance(
       sha256: of what made the features, which the result carries.
 
     Returns:
-      A `Distance`, computed in float64.
+      A `Measurement`, computed in float64.
 
     Raises:
       ValueError: if the features are not two matrices of one width, are not finite, or
@@ -61,7 +61,7 @@ def kernel_distance(
     with jax.enable_x64(True):  # the distance is a small difference of large means
         values = np.asarray(_of_blocks(a.swapaxes(0, 1), b.swapaxes(0, 1)))
     error = values.std(ddof=1) / math.sqrt(num_blocks)
-    return Distance(float(values.mean()), float(error), sha256)
+    return Measurement(float(values.mean()), float(error), sha256)
 
 
 def cubic(x: jax.Array, y: jax.Array) -> jax.Array:

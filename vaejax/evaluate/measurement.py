@@ -1,10 +1,10 @@
-"""A distance between two sets, its error, and the features it was measured in."""
+"""A number, its error, and the features it was measured in."""
 
 import math
 from typing import NamedTuple
 
 
-class Distance(NamedTuple):
+class Measurement(NamedTuple):
     """An estimate that may be compared with others in the same features alone.
 
     `a < b` compares the values, and `a - b` is their difference with the error of
@@ -31,13 +31,13 @@ class Distance(NamedTuple):
         """Raises a ValueError if the features differ."""
         return (self - other).value >= 0
 
-    def __sub__(self, other: tuple) -> "Distance":
+    def __sub__(self, other: tuple) -> "Measurement":
         """Raises a ValueError if the features differ."""
         value, standard_error, sha256 = other
         if self.sha256 != sha256:
             raise ValueError(
-                f"Distances in features of {self.sha256} and of {sha256} cannot be "
+                f"Measurements in features of {self.sha256} and of {sha256} cannot be "
                 "compared: measure both in the same features."
             )
         error = math.hypot(self.standard_error, standard_error)
-        return Distance(self.value - value, error, sha256)
+        return Measurement(self.value - value, error, sha256)
