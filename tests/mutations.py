@@ -862,6 +862,29 @@ MUTATIONS = (
         "evaluate/test_coverage.py::test_all_four_and_their_jackknife_are_those_of_"
         "whole_matrices[43-31-3]",
     ),
+    Mutation(
+        "a p-value that may be 0",
+        "evaluate/two_sample.py",
+        "(1 + exceed.sum()) / (1 + num_permutations)",
+        "exceed.sum() / num_permutations",
+        "evaluate/test_two_sample.py::test_p_values_are_uniform_where_the_laws_are_"
+        "equal",
+    ),
+    Mutation(
+        "one permutation for all",
+        "evaluate/two_sample.py",
+        "jax.random.permutation(key, given)",
+        "jax.random.permutation(jax.random.key(0), given)",
+        "evaluate/test_two_sample.py::test_the_p_value_is_that_of_all_divisions",
+    ),
+    Mutation(
+        "neighbors by the product alone",
+        "evaluate/neighbors.py",
+        'precision="highest") - half_norms',
+        'precision="highest")',
+        "evaluate/test_neighbors.py::test_they_are_those_of_the_whole_matrix_of_"
+        "distances",
+    ),
 )
 
 

@@ -9,3 +9,5 @@ from vaejax.evaluate.impute import impute_draws as impute_draws
 from vaejax.evaluate.kernel_distance import kernel_distance as kernel_distance
 from vaejax.evaluate.likelihood import log_likelihood as log_likelihood
 from vaejax.evaluate.measurement import Measurement as Measurement
+from vaejax.evaluate.neighbors import nearest_neighbors as nearest_neighbors
+from vaejax.evaluate.two_sample import two_sample_test as two_sample_test
