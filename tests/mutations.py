@@ -885,6 +885,22 @@ MUTATIONS = (
         "evaluate/test_neighbors.py::test_they_are_those_of_the_whole_matrix_of_"
         "distances",
     ),
+    Mutation(
+        "an accuracy of the training images",
+        "evaluate/features.py",
+        "_labelled(dataset, held_out,",
+        "_labelled(dataset, dataset.train,",
+        "evaluate/test_features.py::test_the_accuracy_is_that_of_the_held_out_images_"
+        "whose_label_is_known",
+    ),
+    Mutation(
+        "distances in any features are compared",
+        "evaluate/measurement.py",
+        "if self.sha256 != sha256:",
+        "if False:",
+        "evaluate/test_frechet.py::test_distances_in_different_features_cannot_be_"
+        "compared",
+    ),
 )
 
 

@@ -3,6 +3,8 @@
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
 from vaejax.evaluate.coverage import coverage as coverage
 from vaejax.evaluate.distortion import distortion as distortion
+from vaejax.evaluate.features import Features as Features
+from vaejax.evaluate.features import classifier_features as classifier_features
 from vaejax.evaluate.frechet import frechet_distance as frechet_distance
 from vaejax.evaluate.impute import impute as impute
 from vaejax.evaluate.impute import impute_draws as impute_draws
