@@ -901,6 +901,21 @@ MUTATIONS = (
         "evaluate/test_frechet.py::test_distances_in_different_features_cannot_be_"
         "compared",
     ),
+    Mutation(
+        "bits for nats in the length of a code",
+        "evaluate/anomaly.py",
+        "8 * math.log(2) * num_bytes(image)",
+        "8 * num_bytes(image)",
+        "evaluate/test_anomaly.py::test_noise_costs_its_entropy_in_nats_and_flat_or_"
+        "striped_images_next_to_nothing",
+    ),
+    Mutation(
+        "a tie that counts in full",
+        "evaluate/auroc.py",
+        'below = np.searchsorted(ordered, scores, "left")',
+        'below = np.searchsorted(ordered, scores, "right")',
+        "evaluate/test_auroc.py::test_it_is_sklearns_with_ties_and_without",
+    ),
 )
 
 

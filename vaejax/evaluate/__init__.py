@@ -1,5 +1,9 @@
 """Evaluation: how likely, how distorted; every number with its definition and error."""
 
+from vaejax.evaluate.anomaly import anomaly_scores as anomaly_scores
+from vaejax.evaluate.anomaly import input_complexity as input_complexity
+from vaejax.evaluate.anomaly import latent_distance as latent_distance
+from vaejax.evaluate.auroc import auroc as auroc
 from vaejax.evaluate.clusters import cluster_probabilities as cluster_probabilities
 from vaejax.evaluate.coverage import coverage as coverage
 from vaejax.evaluate.distortion import distortion as distortion
