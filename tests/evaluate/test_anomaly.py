@@ -49,6 +49,7 @@ def test_noise_costs_its_entropy_in_nats_and_flat_or_striped_images_next_to_noth
     assert (input_complexity(bits) < 1.03 * 64 * 64 * math.log(2)).all()
 
 
+@pytest.mark.slow
 def test_the_latent_distance_of_a_true_model_is_from_its_prior():
     # The aggregated posterior of a true model is its prior, N(0, I); the means have
     # its variance less that of the posterior.
@@ -61,6 +62,7 @@ def test_the_latent_distance_of_a_true_model_is_from_its_prior():
     toy.same_mean(exact**2, (1 - EXACT.scale() ** 2).sum())
 
 
+@pytest.mark.slow
 def test_data_moved_away_score_higher_on_every_score():
     far = X + 3
     here = anomaly_scores(jax.random.key(3), MODEL, PARAMS, X, 10)

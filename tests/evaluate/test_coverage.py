@@ -63,6 +63,7 @@ def test_of_equal_laws_density_and_coverage_have_their_closed_forms():
         assert told > np.var([draw[name].value for draw in draws], ddof=1)
 
 
+@pytest.mark.slow
 def test_a_dropped_mode_costs_recall_and_coverage_and_stray_points_cost_precision():
     near, far = RNG.normal(size=(100, 2)), 100 + RNG.normal(size=(100, 2))
     both, near_only = np.concatenate([near, far])[RNG.permutation(200)], near + 0.01
@@ -75,6 +76,7 @@ def test_a_dropped_mode_costs_recall_and_coverage_and_stray_points_cost_precisio
     assert stray["recall"].value > 0.9
 
 
+@pytest.mark.slow
 def test_a_set_covers_itself_and_each_point_counts_in_its_own_ball():
     x = RNG.normal(size=(60, 4))
     got = coverage(x, x[::-1])

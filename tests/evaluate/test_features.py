@@ -38,6 +38,7 @@ def test_the_same_data_and_seed_give_the_same_bits(first):
     assert first(x).shape == (31, 5)
 
 
+@pytest.mark.slow
 def test_the_accuracy_is_that_of_the_held_out_images_whose_label_is_known(first):
     assert (first.accuracy, first.standard_error) == (1, 0)
     wrong = TINY.validation.label.copy()

@@ -48,6 +48,7 @@ def test_the_p_value_is_that_of_all_divisions():
     assert scipy.stats.binomtest(count, P, exact).pvalue > toy.FALSE_ALARM
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_the_laws_are_equal():
     num, P = 2000, 19
     data = jax.random.t(jax.random.key(2), 3.0, (num, 13, 2))
@@ -70,11 +71,13 @@ def test_a_shift_and_a_stretch_are_found():
         assert two_sample_test(jax.random.key(4), x, y).p_value == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 def test_copies_of_one_point_are_no_evidence():
     same = jnp.ones((6, 2))
     assert two_sample_test(jax.random.key(5), same, same, 50).p_value == 1
 
 
+@pytest.mark.slow
 def test_the_chunks_change_nothing():
     x, y = RNG.normal(size=(6, 2)), RNG.normal(size=(8, 2))
     values = [
