@@ -953,40 +953,105 @@ MUTATIONS = (
         "chunks",
     ),
     Mutation(
-        "pairs of an example with itself in the kernel distance",
-        "evaluate/kernel_distance.py",
-        "return (k.sum() - np.trace(k)) / (len(u) * (len(u) - 1))",
-        "return k.mean()",
-        "evaluate/test_quality.py::test_the_kernel_distance_is_its_definition",
-    ),
-    Mutation(
-        "a point as its own nearest neighbour",
-        "evaluate/coverage.py",
-        "np.partition(squared, num_neighbors, axis=1)[:, num_neighbors]",
-        "np.partition(squared, num_neighbors, axis=1)[:, num_neighbors - 1]",
-        "evaluate/test_quality.py::test_coverage_is_its_definition",
-    ),
-    Mutation(
-        "covariances that commute in the Frechet distance",
-        "evaluate/frechet.py",
-        "cross = np.linalg.eigvalsh(root @ cov_b @ root)",
-        "cross = np.linalg.eigvalsh(cov_a) * np.linalg.eigvalsh(cov_b)",
-        "evaluate/test_quality.py::test_the_frechet_distance_is_that_of_normals_by_"
-        "scipys_root",
-    ),
-    Mutation(
-        "ties that count for the outsider",
-        "evaluate/auroc.py",
-        "return (first + last) / (2 * len(others))",
-        "return last / len(others)",
-        "evaluate/test_auroc.py::test_it_is_the_share_of_pairs_in_order_ties_at_one_half",
-    ),
-    Mutation(
         "scaled bytes that are cheaper than bytes",
         "evaluate/bits.py",
         "* math.log(2)) + math.log2(num_levels)",
         "* math.log(2)) - math.log2(num_levels)",
         "evaluate/test_bits.py::test_a_density_of_scaled_bytes_is_that_of_the_bytes",
+    ),
+    Mutation(
+        "a Fréchet distance without the factor 2",
+        "evaluate/frechet.py",
+        "a.trace + b.trace - 2 * overlap",
+        "a.trace + b.trace - overlap",
+        "evaluate/test_frechet.py::test_a_set_is_at_distance_zero_from_itself_whatever_"
+        "its_rank",
+    ),
+    Mutation(
+        "a jackknife as if its parts were independent",
+        "evaluate/frechet.py",
+        "variance = (num_groups - 1) * (",
+        "variance = 1 / num_groups * (",
+        "evaluate/test_frechet.py::test_the_standard_error_is_the_spread_over_repeated_"
+        "draws",
+    ),
+    Mutation(
+        "the spread of the blocks for the error of their mean",
+        "evaluate/kernel_distance.py",
+        "values.std(ddof=1) / math.sqrt(num_blocks)",
+        "values.std(ddof=1)",
+        "evaluate/test_kernel_distance.py::test_it_is_the_mean_of_the_statistics_of_"
+        "disjoint_blocks",
+    ),
+    Mutation(
+        "a point that is its own neighbor",
+        "evaluate/coverage.py",
+        "_squared(x, x[i]).at[i].set(jnp.inf)",
+        "_squared(x, x[i])",
+        "evaluate/test_coverage.py::test_of_equal_laws_density_and_coverage_have_their_"
+        "closed_forms",
+    ),
+    Mutation(
+        "coverage in the balls of the generated",
+        "evaluate/coverage.py",
+        "over_real(nearest <= balls[:, :1]",
+        "over_real(recalled",
+        "evaluate/test_coverage.py::test_all_four_and_their_jackknife_are_those_of_"
+        "whole_matrices[43-31-3]",
+    ),
+    Mutation(
+        "a p-value that may be 0",
+        "evaluate/two_sample.py",
+        "(1 + exceed.sum()) / (1 + num_permutations)",
+        "exceed.sum() / num_permutations",
+        "evaluate/test_two_sample.py::test_p_values_are_uniform_where_the_laws_are_"
+        "equal",
+    ),
+    Mutation(
+        "one permutation for all",
+        "evaluate/two_sample.py",
+        "jax.random.permutation(key, given)",
+        "jax.random.permutation(jax.random.key(0), given)",
+        "evaluate/test_two_sample.py::test_the_p_value_is_that_of_all_divisions",
+    ),
+    Mutation(
+        "neighbors by the product alone",
+        "evaluate/neighbors.py",
+        'precision="highest") - half_norms',
+        'precision="highest")',
+        "evaluate/test_neighbors.py::test_they_are_those_of_the_whole_matrix_of_"
+        "distances",
+    ),
+    Mutation(
+        "an accuracy of the training images",
+        "evaluate/features.py",
+        "_labelled(dataset, held_out,",
+        "_labelled(dataset, dataset.train,",
+        "evaluate/test_features.py::test_the_accuracy_is_that_of_the_held_out_images_"
+        "whose_label_is_known",
+    ),
+    Mutation(
+        "distances in any features are compared",
+        "evaluate/measurement.py",
+        "if self.sha256 != sha256:",
+        "if False:",
+        "evaluate/test_frechet.py::test_distances_in_different_features_cannot_be_"
+        "compared",
+    ),
+    Mutation(
+        "bits for nats in the length of a code",
+        "evaluate/anomaly.py",
+        "8 * math.log(2) * num_bytes(image)",
+        "8 * num_bytes(image)",
+        "evaluate/test_anomaly.py::test_noise_costs_its_entropy_in_nats_and_flat_or_"
+        "striped_images_next_to_nothing",
+    ),
+    Mutation(
+        "a tie that counts in full",
+        "evaluate/auroc.py",
+        'below = np.searchsorted(ordered, scores, "left")',
+        'below = np.searchsorted(ordered, scores, "right")',
+        "evaluate/test_auroc.py::test_it_is_sklearns_with_ties_and_without",
     ),
 )
 

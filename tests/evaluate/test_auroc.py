@@ -1,42 +1,52 @@
-"""The area under the curve, by pairs, by scikit-learn and by its spread."""
+import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import roc_auc_score
 
+from tests import toy
 from vaejax.evaluate import auroc
 
-RNG = np.random.default_rng
+RNG = np.random.default_rng(6)
 
 
-def test_it_is_the_share_of_pairs_in_order_ties_at_one_half():
-    inside, outside = RNG(0).integers(0, 6, 30), RNG(1).integers(2, 8, 20)
-    pairs = [(o > i) + (o == i) / 2 for o in outside for i in inside]
-    got = auroc(inside, outside)
-    assert got.value == pytest.approx(np.mean(pairs))
-    labels = np.repeat([0, 1], [30, 20])
-    both = np.concatenate([inside, outside])
-    assert got.value == pytest.approx(roc_auc_score(labels, both))
-    assert auroc(outside, inside).value == pytest.approx(1 - got.value)
+def test_it_is_sklearns_with_ties_and_without():
+    for inside, outside in [
+        (RNG.normal(size=40), 0.5 + RNG.normal(size=23)),
+        (RNG.integers(0, 4, 30), RNG.integers(1, 5, 50)),
+    ]:
+        truth = np.repeat([0, 1], [len(inside), len(outside)])
+        expected = roc_auc_score(truth, np.concatenate([inside, outside]))
+        assert math.isclose(auroc(inside, outside).value, expected, rel_tol=1e-12)
+        assert math.isclose(auroc(outside, inside).value, 1 - expected, rel_tol=1e-12)
 
 
-def test_its_error_is_its_spread_and_its_mean_that_of_normals():
+def test_by_hand_the_ends_and_a_tie():
+    assert auroc([0, 1], [2, math.inf]) == (1, 0)
+    assert auroc([2, 3], [0, 1]) == (0, 0)
+    # The outlier 0 is above half of one inlier of two, as it ties with it.
+    got = auroc([0, 1], [0, 2])
+    assert got.value == (0.25 + 1) / 2
+    of_outside, of_inside = np.var([0.25, 1], ddof=1), np.var([0.75, 0.5], ddof=1)
+    assert got.standard_error == pytest.approx(math.sqrt((of_outside + of_inside) / 2))
+
+
+def test_of_two_normals_it_is_the_closed_form_and_the_error_that_of_repeated_draws():
+    shift = 0.8
     draws = [
-        auroc(RNG(2 * i).normal(size=50), 1 + RNG(2 * i + 1).normal(size=80))
-        for i in range(1000)
+        auroc(RNG.normal(size=60), shift + RNG.normal(size=90)) for _ in range(1000)
     ]
     values = np.array([draw.value for draw in draws])
-    errors = np.array([draw.standard_error for draw in draws])
-    assert abs(values.mean() - 0.76025) < 5 * values.std() / np.sqrt(1000)  # at 1/sqrt2
-    np.testing.assert_allclose(np.sqrt((errors**2).mean()), values.std(), rtol=0.12)
+    toy.same_mean(values, scipy.stats.norm.cdf(shift / math.sqrt(2)))
+    # Half of the squared difference of two has the mean of the variance.
+    pairs = (values[::2] - values[1::2]) ** 2 / 2
+    told = np.mean([draw.standard_error**2 for draw in draws])
+    toy.same_mean(pairs, told)
 
 
-def test_perfect_and_constant_scores():
-    assert auroc([1, 2, 3], [4, 5, np.inf]) == (1, 0)
-    assert auroc([1, 1, 1], [1, 1]) == (0.5, 0)
-
-
-@pytest.mark.parametrize("scores", [[1.0], [1.0, np.nan], [[1.0, 2.0]]], ids=str)
-def test_what_is_no_row_of_scores_is_told(scores):
-    with pytest.raises(ValueError, match="outside must be at least 2 scores"):
-        auroc([1, 2], scores)
+def test_no_score_or_no_number_is_an_error():
+    with pytest.raises(ValueError, match=r"at least 2, got shapes \(1,\) and \(2,\)"):
+        auroc([0], [0, 1])
+    with pytest.raises(ValueError, match="A score is NaN"):
+        auroc([0, math.nan], [0, 1])

@@ -1,56 +1,57 @@
-"""How well a score tells one set from another, whatever the threshold."""
+"""How well a score tells two sets apart."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Auroc(NamedTuple):
-    """The area under the receiver operating characteristic, and its standard error."""
+    """The area under the curve of true against false alarms, and its error."""
 
     value: float
     standard_error: float
 
 
-def auroc(inside: Any, outside: Any) -> Auroc:
-    r"""The chance that an outsider scores higher than an insider.
+def auroc(scores_in: Any, scores_out: Any) -> Auroc:
+    r"""The probability that an outlier scores higher than an inlier.
 
-    .. math:: P(s_{out} > s_{in}) + \tfrac12 P(s_{out} = s_{in})
+    .. math:: \Pr(s_\text{out} > s_\text{in})
+              + \tfrac12 \Pr(s_\text{out} = s_\text{in})
 
-    Exact over all pairs, ties at one half: 1/2 is chance and 1 perfect; below 1/2 the
-    score points the wrong way, as the likelihood of a VAE does for images simpler than
-    those it was trained on. The error is DeLong's, of both sets as samples; it is 0
-    where the sets are told apart without a mistake.
+    The standard error is DeLong's, exact ties included: the variances of each score's
+    own share of the other set, over the sizes of the sets. It is 0 where all are told
+    apart, however few they are.
 
     Args:
-      inside: scores `[N]` of examples such as those trained on, at least 2.
-      outside: scores `[M]` of anomalies, which should be higher, at least 2.
-
-    Returns:
-      The `Auroc`.
+      scores_in: of inliers, `[N]`, at least 2; infinities are scores like others.
+      scores_out: of outliers, `[M]`, at least 2; higher means more anomalous.
 
     Raises:
-      ValueError: if either is not one row of at least 2 numbers, none of them NaN.
+      ValueError: if the scores are not two vectors of at least 2, or one is NaN.
 
     References:
-      DeLong et al., 1988, https://doi.org/10.2307/2531595.
+      DeLong et al., 1988, Comparing the areas under two or more correlated receiver
+      operating characteristic curves: a nonparametric approach.
     """
-    inside, outside = np.asarray(inside, np.float64), np.asarray(outside, np.float64)
-    for name, scores in {"inside": inside, "outside": outside}.items():
-        if scores.ndim != 1 or len(scores) < 2 or np.isnan(scores).any():
-            raise ValueError(
-                f"{name} must be at least 2 scores [N] without NaN, got shape "
-                f"{scores.shape} and {np.isnan(scores).sum()} NaN."
-            )
-    above = _below(outside, inside)  # of each outsider: the share of insiders below
-    under = 1 - _below(inside, outside)
-    variance = above.var(ddof=1) / len(above) + under.var(ddof=1) / len(under)
-    return Auroc(float(above.mean()), float(np.sqrt(variance)))
+    inside, outside = (np.asarray(s, np.float64) for s in (scores_in, scores_out))
+    if inside.ndim != 1 or outside.ndim != 1 or min(inside.size, outside.size) < 2:
+        raise ValueError(
+            "Scores must be two vectors of at least 2, got shapes "
+            f"{inside.shape} and {outside.shape}."
+        )
+    if np.isnan(inside).any() or np.isnan(outside).any():
+        raise ValueError("A score is NaN: leave its example out, or find out why.")
+    of_outside = _share_below(inside, outside)  # [M]
+    of_inside = 1 - _share_below(outside, inside)  # [N]
+    variance = (
+        of_outside.var(ddof=1) / outside.size + of_inside.var(ddof=1) / inside.size
+    )
+    return Auroc(float(of_outside.mean()), math.sqrt(variance))
 
 
-def _below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The share of the others below each score, ties at one half."""
-    others = np.sort(others)
-    first = np.searchsorted(others, scores, side="left")
-    last = np.searchsorted(others, scores, side="right")
-    return (first + last) / (2 * len(others))
+def _share_below(others: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The share of `others` below each score, those equal to it by half."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, scores, "left")
+    return (below + np.searchsorted(ordered, scores, "right")) / (2 * others.size)
