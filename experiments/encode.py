@@ -40,8 +40,10 @@ def encode(
     run = load(workdir, allow=allow)
     name, split, unit = images_of(run, dataset, data_dir)
     mean, scale = codes_of(run, split.image, unit)
-    labels = {} if split.label is None else {"label": split.label}
-    np.savez(path, mean=mean, scale=scale, **labels)
+    arrays: dict[str, Any] = {"mean": mean, "scale": scale}
+    if split.label is not None:
+        arrays["label"] = split.label
+    np.savez(path, **arrays)
     return {"out": out, "num_images": len(mean), "dataset": name}
 
 
