@@ -1,6 +1,7 @@
 """A run says that its posterior has collapsed when it has, and only then."""
 
 import functools
+import itertools
 import json
 import re
 
@@ -13,14 +14,12 @@ from sklearn.datasets import load_digits
 
 import vaejax
 from experiments import cli, health, loop
-from experiments.errors import UserError
-from tests import poison, toy
 from tests.toy_autoregressive import autoregressive
-from vaejax import likelihoods, networks, posteriors, priors, schedules, tally, watched
+from vaejax import likelihoods, networks, posteriors, priors, schedules, watched
 from vaejax.objectives import elbo
 from vaejax.train import epoch_order
 
-BATCH, ADAM = 16, optax.adam(3e-3)
+BATCH, ADAM = 32, optax.adam(1e-2)
 DIGITS = jnp.asarray(load_digits().data[:1280] > 7, float)
 NETWORK = networks.mlp(hidden=(32,))
 VAE = vaejax.latent_variable_model(
@@ -30,7 +29,7 @@ VAE = vaejax.latent_variable_model(
 )
 # A Markov chain of bits, each as the one before it with probability 0.9.
 LOGIT, NUM_BITS = float(np.log(9)), 12
-_draws = np.random.default_rng(0).random((4096, NUM_BITS))
+_draws = np.random.default_rng(0).random((8192, NUM_BITS))
 CHAIN = np.cumsum(_draws < np.array([0.5] + [0.1] * (NUM_BITS - 1)), axis=1) % 2
 CHAIN = jnp.asarray(CHAIN, float)
 AUTOREGRESSIVE = vaejax.latent_variable_model(
@@ -55,7 +54,7 @@ def start(model, seed=0):
             "bias": jnp.full(NUM_BITS, -LOGIT).at[0].set(0.0),
         }
     }
-    params["posterior"]["head"]["kernel"] *= 30
+    params["posterior"]["head"]["kernel"] *= 10
     return state._replace(params=params)
 
 
@@ -148,3 +147,132 @@ def test_a_collapse_is_said_within_one_segment_of_its_definition(
     assert line["health"] in capsys.readouterr().err
     if model is AUTOREGRESSIVE:
         assert not flags[:10].any()  # it was in use
+
+
+RAMP = schedules.linear(num_warmup_steps=150)
+FALL = schedules.linear(num_warmup_steps=250, start=20.0)
+
+
+slow = pytest.mark.slow
+SEEDS = [0, *(pytest.param(seed, marks=slow) for seed in range(1, 9)), 9]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_healthy_run_says_nothing(tmp_path, capsys, seed):
+    beta = one if seed < 5 else RAMP
+    end = schedules.warmup_end(beta, 600)
+    lines = fit(tmp_path, VAE, beta, 600, seed, end)
+    assert not said(lines)
+    assert "collapsed" not in capsys.readouterr().err
+    assert lines[-1]["active_units"] > 3
+    assert lines[-1]["rate"] > 1
+    assert sum(lines[-1]["rate_per_dimension"]) == pytest.approx(
+        lines[-1]["rate"], rel=1e-5
+    )
+
+
+def test_what_happens_in_a_warmup_is_not_said_and_a_recovery_is(tmp_path):
+    end = schedules.warmup_end(FALL, 640)
+    assert end == 250
+    assert not said(fit(tmp_path / "a", VAE, FALL, 640, warmup_end=end))
+    collapse, recovery = said(fit(tmp_path / "b", VAE, FALL, 640))
+    assert since(collapse) == 1
+    assert 200 <= collapse["step"] < 240
+    assert "in use again" in recovery["health"]
+    flags = collapsed_steps(VAE, FALL, 640)
+    well = first_met(~flags)
+    assert well <= recovery["step"] < well + 2 * len(DIGITS) // BATCH
+
+
+def test_the_count_starts_when_the_warmup_has_ended(tmp_path):
+    (line,) = said(fit(tmp_path, VAE, twenty, 300, warmup_end=73))
+    assert since(line) == 74
+    assert 273 <= line["step"] < 313
+    assert not said(fit(tmp_path / "short", VAE, twenty, 300, warmup_end=101))
+
+
+def test_a_run_resumed_in_a_row_of_such_steps_says_the_same_once(tmp_path):
+    expected = said(fit(tmp_path / "whole", VAE, twenty, 360))
+    before = fit(tmp_path / "parts", VAE, twenty, 130)
+    after = fit(tmp_path / "parts", VAE, twenty, 360)
+    assert len(expected) == 1
+    assert not said(before)
+    assert said(after) == expected
+    assert not said(fit(tmp_path / "parts", VAE, twenty, 400))
+
+
+def segments(flags, cuts, notes=health.NEW):
+    """What is said of a run of these steps, in segments."""
+    texts, step = [], 0
+    for part in np.split(np.array(flags), cuts):
+        rows = [(flag, len(list(row))) for flag, row in itertools.groupby(part)]
+        told = {"taken": len(part), "skipped": 0, "rate": 0.5}
+        told |= {
+            "collapsed_at_first": rows[0][1] * rows[0][0],
+            "collapsed_in_a_row": max(flag * num for flag, num in rows),
+            "collapsed_at_last": rows[-1][1] * rows[-1][0],
+        }
+        step += len(part)
+        notes, text = health.after(told, notes, step)
+        texts.append(text)
+    return texts
+
+
+def test_a_row_is_200_steps_wherever_it_is_cut():
+    none, some = [0, 1, 0], [1] * 200
+    for cuts in ([100], [3, 203], [50, 60, 202], [202, 203]):
+        texts = segments([*none, *some, *none], cuts)
+        assert sum(text is not None for text in texts) == 1
+        last = next(i for i, cut in enumerate([*cuts, 206]) if cut >= 203)
+        assert "has collapsed" in texts[last], cuts
+        assert not any(segments([*none, *some[1:], *none], cuts))
+    assert "for 200 steps" in segments([*none, *some, *none], [])[0]
+    assert "since step 4" in segments([*none, *some], [])[0]
+
+
+def test_a_recovery_takes_as_long_and_may_be_followed_by_another_collapse():
+    ends = [200, 300, 399, 400, 450, 650]
+    flags = [1] * 200 + [0] * 200 + [1] * 300
+    texts = segments(flags, ends)
+    kinds = [text and ("collapsed" in text, "again" in text) for text in texts]
+    assert kinds == [
+        (True, False), None, None, (False, True), None, (True, False), None
+    ]  # fmt: skip
+
+
+def test_a_code_without_a_rate_is_not_judged():
+    told = {"loss": 1.0, "taken": 500, "skipped": 0}
+    assert health.after(told, health.NEW, 500) == (health.NEW, None)
+
+
+# The command line.
+
+
+def train(capsys, folder, *flags):
+    code = cli.main([
+        "train", "vae", "--hidden", "8", "--latent-dim", "2", "--batch-size", "64",
+        "--workdir", str(folder), *map(str, flags),
+    ])  # fmt: skip
+    return code, capsys.readouterr().err
+
+
+def test_the_command_line_says_it_on_stderr_and_in_its_log(tmp_path, capsys):
+    warm = ("--schedule", "linear", "--num-warmup-steps", 30)
+    code, err = train(capsys, tmp_path, "--num-epochs", 13, "--beta", 20, *warm)
+    assert code == 0
+    log = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    (line,) = said(map(json.loads, log))
+    assert since(line) >= 31
+    assert line["health"] in err.splitlines()
+
+
+def test_the_flags_of_the_advice_exist(tmp_path, capsys):
+    told = re.findall(r"--[\w-]+(?: \w+)?", health.ADVICE)
+    warm = ["--schedule linear", "--num-warmup-steps 2000"]
+    assert told == ["--beta", *warm, "--objective free_bits"]
+    for flags in (("--beta", 0.5, *" ".join(warm).split()), told[-1].split()):
+        code, err = train(capsys, tmp_path, "--dataset", "npz:missing.npz", *flags)
+        assert code == 2
+        assert "missing.npz" in err  # which is looked for once all flags are read
+    code, err = train(capsys, tmp_path, "--dataset", "npz:missing.npz", "--nonsense", 1)
+    assert "--nonsense" in err
