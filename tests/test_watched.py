@@ -55,8 +55,8 @@ def test_it_tells_what_evaluation_tells_of_the_batch():
         assert metrics["collapsed"] == 0
 
 
-def shrunk(factors, scale=1.0):
-    """A model whose posterior means are those of x times a factor, `[D]`."""
+def shrunk(factors, scale=1.0, shift=0.0):
+    """A model whose posterior means are x times a factor, and a shift."""
     network = (lambda key, x: {}), lambda params, x: x
     model = vaejax.latent_variable_model(
         posteriors.diagonal_normal(network, len(factors)),
@@ -66,7 +66,7 @@ def shrunk(factors, scale=1.0):
     params = model.init(jax.random.key(0), jnp.zeros((1, len(factors))))
     raw = LINEAR.params(stretch=scale / LINEAR.scale())["posterior"]["head"]["bias"][-1]
     kernel = jnp.concatenate([jnp.diag(jnp.array(factors)), jnp.zeros((2, 2))], axis=1)
-    bias = jnp.concatenate([jnp.zeros(2), jnp.full(2, raw)])
+    bias = jnp.concatenate([jnp.full(2, shift), jnp.full(2, raw)])
     params["posterior"]["head"] = {"kernel": kernel, "bias": bias}
     return model, params
 
@@ -75,21 +75,22 @@ SIGNS = jnp.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 
 
 @pytest.mark.parametrize(
-    ("factors", "scale", "active", "collapsed"),
+    ("factors", "scale", "shift", "active", "collapsed"),
     [
-        ((0.3, 0.3), 1.0, 2, 0),  # 0.09 nats, variances of 0.09
-        ((0.2, 0.2), 1.0, 2, 1),  # 0.04 nats
-        ((0.101, 0.099), 0.5, 1, 0),  # variances of 0.0102 and 0.0098
-        ((0.099, 0.099), 0.5, 0, 1),  # 0.65 nats, which say nothing of x
+        ((0.3, 0.3), 1.0, 0.0, 2, 0),  # 0.09 nats, variances of 0.09
+        ((0.2, 0.2), 1.0, 0.0, 2, 1),  # 0.04 nats
+        ((0.101, 0.099), 0.5, 0.0, 1, 0),  # variances of 0.0102 and 0.0098
+        ((0.099, 0.099), 0.5, 0.0, 0, 1),  # 0.65 nats, which say little of x
+        ((0.0, 0.0), 1.0, 2.0, 0, 1),  # 4 nats, which say nothing
     ],
 )
 def test_a_step_has_collapsed_with_little_rate_or_no_active_unit(
-    factors, scale, active, collapsed
+    factors, scale, shift, active, collapsed
 ):
-    model, params = shrunk(factors, scale)
+    model, params = shrunk(factors, scale, shift)
     _, metrics = metrics_of(watched(elbo()), model, SIGNS, params)
     factors = np.array(factors)
-    exact = 0.5 * (factors**2 + scale**2 - 1 - 2 * np.log(scale))
+    exact = 0.5 * (factors**2 + shift**2 + scale**2 - 1 - 2 * np.log(scale))
     np.testing.assert_allclose(metrics["rate_per_dimension"], exact, rtol=1e-4)
     assert (metrics["active_units"], metrics["collapsed"]) == (active, collapsed)
 
@@ -214,6 +215,13 @@ def test_rows_are_counted_in_the_program_and_across_segments():
             told = tally.merged(told, jax.device_get(own), np)
         assert tuple(told[n] for n in tally.ROWS) == rows_of(flags), (flags, cuts)
         assert told["taken"] == (flags >= 0).sum()
+
+
+def test_a_vector_with_one_number_that_is_not_finite_counts_once():
+    zero = jnp.int32(0)
+    for vector, count in (([1.0, 2.0], 0), ([1.0, np.nan], 1), ([np.inf, np.nan], 1)):
+        told = tally.of_step(zero, zero, {"vector": jnp.array(vector)})
+        assert told["nonfinite_vector"] == count
 
 
 def test_an_epoch_tells_the_means_of_vectors_and_the_share_of_collapsed_steps():
