@@ -44,11 +44,13 @@ def after(
 
 
 def _collapsed(told: dict[str, Any], step: int, row: int, most: int) -> str:
-    since = f"since step {step - row + 1}" if row == most else f"for {most} steps"
+    when = f"in each of {most} steps in a row"
+    if row == most:  # the usual case: it goes on
+        when = f"in every step since step {step - row + 1}"
     return (
-        f"step {step}: the posterior has collapsed: {since}, in every one, the KL was "
-        f"below {SMALL_RATE} nats or no unit was active{_now(told)}. The code tells "
-        f"next to nothing of the image. {ADVICE}."
+        f"step {step}: the posterior has collapsed: {when} the KL was below "
+        f"{SMALL_RATE} nats or no unit was active{_now(told)}. The code tells next to "
+        f"nothing of the image. {ADVICE}."
     )
 
 

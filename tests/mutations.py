@@ -1146,6 +1146,14 @@ MUTATIONS = (
         "test_schedules.py::test_a_warmup_ends_where_the_factor_is_full_or_with_the_ru"
         "n",
     ),
+    Mutation(
+        "a single example of a device for that of all",
+        "batch.py",
+        "batch_size(x) * num_devices == 1 and",
+        "batch_size(x) == 1 and",
+        "test_watched.py::test_of_one_example_nothing_varies_so_that_it_is_judged_by_"
+        "its_rate",
+    ),
 )
 
 

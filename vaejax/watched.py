@@ -13,6 +13,7 @@ from vaejax.base import (
     Params,
     X,
 )
+from vaejax.batch import is_single
 from vaejax.distributions import kl_divergence
 from vaejax.models import conditioned
 
@@ -42,8 +43,9 @@ def watched(objective: Objective) -> Objective:
     Returns:
       An `Objective` with the loss, metrics and parameters of `objective`. `train_step`
       adds, where its rate is a metric: `collapsed`, 1 or 0; `active_units`, how many
-      there are, where the posterior has a mean and one layer; `rate_per_dimension`,
-      nats `[D]`, where posterior and prior are products of a known divergence.
+      there are, where the posterior has a mean in closed form and one layer, and the
+      batch two examples or more; `rate_per_dimension`, nats `[D]`, where posterior and
+      prior are products over the dimensions whose divergence is known.
 
     References:
       Burda et al., 2016, https://arxiv.org/abs/1509.00519, section 5.
@@ -56,7 +58,10 @@ def watched(objective: Objective) -> Objective:
         value, metrics = objective.loss(key, model, params, x)
         if "rate" in metrics:
             own, batch = conditioned(model, x)
-            metrics |= _of_code(own.encode(params, batch), own.prior(params))
+            q, p = own.encode(params, batch), own.prior(params)
+            metrics = metrics | _rates(q, p)
+            if not is_single(batch):
+                metrics |= _moments(q)
         return value, metrics
 
     return objective._replace(
@@ -64,22 +69,25 @@ def watched(objective: Objective) -> Objective:
     )
 
 
-def _of_code(q: Distribution, p: Distribution) -> Metrics:
-    """What is known of each unit and example, `[B, D]`."""
-    known: Metrics = {}
+def _rates(q: Distribution, p: Distribution) -> Metrics:
+    """The rate of each dimension, `[B, D]`, if it is known."""
     try:
         rates = kl_divergence(q.replace(event_ndims=0), p.replace(event_ndims=0))
-        known["rate_per_dimension"] = rates.reshape(len(rates), -1)
     except TypeError:  # dimensions that depend on one another, or no closed form
-        pass
+        return {}
+    return {"rate_per_dimension": rates.reshape(len(rates), -1)}
+
+
+def _moments(q: Distribution) -> Metrics:
+    """What the variance of each unit's mean is made of, `[B, D]`, if it is known."""
     try:
         loc = q.mean()
     except TypeError:
-        return known
-    if isinstance(loc, jax.Array):  # one layer of codes
-        loc = loc.reshape(len(loc), -1).astype(float)
-        known |= {LOC: loc, SQUARE: loc**2}
-    return known
+        return {}
+    if not isinstance(loc, jax.Array):  # a hierarchy: active units are those of a layer
+        return {}
+    loc = loc.reshape(len(loc), -1).astype(float)
+    return {LOC: loc, SQUARE: loc**2}
 
 
 def _told(means: Metrics) -> Metrics:

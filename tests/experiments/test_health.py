@@ -226,7 +226,7 @@ def test_a_row_is_200_steps_wherever_it_is_cut():
         last = next(i for i, cut in enumerate([*cuts, 206]) if cut >= 203)
         assert "has collapsed" in texts[last], cuts
         assert not any(segments([*none, *some[1:], *none], cuts))
-    assert "for 200 steps" in segments([*none, *some, *none], [])[0]
+    assert "each of 200 steps" in segments([*none, *some, *none], [])[0]
     assert "since step 4" in segments([*none, *some], [])[0]
 
 
