@@ -1,11 +1,12 @@
 """The one loop: segments of compiled steps; everything else happens between them."""
 
+import contextlib
 import json
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 import vaejax
-from experiments import progress
+from experiments import health, progress
 from experiments.errors import UserError
 from experiments.interruption import InterruptedRunError
 from experiments.workdir import finite, write_text
@@ -31,6 +32,7 @@ NEW: dict[str, Any] = {  # notes of a run that has taken no step
     "waited": 0,
     "timed": [0, 0.0],
     "spent": [0.0, 0.0],
+    "health": health.NEW,
 }
 
 
@@ -44,6 +46,7 @@ class Plan(NamedTuple):
     max_cpu_seconds: float = math.inf  # of the process, over all restarts
     max_seconds: float = math.inf  # in this process; then the run is interrupted
     max_skipped: int = MAX_SKIPPED  # steps in a row that were not finite
+    warmup_end: int = 0  # the step before which no posterior is told to have collapsed
 
 
 class Now(NamedTuple):
@@ -86,7 +89,7 @@ def fit(
       checkpoints: where states are kept; the best by their note `score`.
       score: what to know of a state at the end of each epoch; the largest `score` is
         the best, if it has one.
-      log: receives the metrics of each epoch.
+      log: receives the metrics of each epoch, and at once what is said of the health.
       signalled: the number of a signal that asks for an end, 0 while there is none.
 
     With `jax.distributed` all processes call it; what depends on a clock or on a signal
@@ -115,17 +118,23 @@ def fit(
         ):
             done = step % plan.epoch_steps
             num = min(SEGMENT, plan.epoch_steps - done, plan.num_steps - step)
+            warm = step >= plan.warmup_end
+            num = num if warm else min(num, plan.warmup_end - step)
             num = _affordable(num, pace, now, notes["spent"][1], plan)
             before = look()
             state, metrics = epoch(state, data=data, num_steps=num)
-            told = {name: value.item() for name, value in metrics.items()}  # waits
+            told: dict[str, Any] = {n: m.tolist() for n, m in metrics.items()}  # waits
             now, step = look(), step + num
             seconds = now.seconds - before.seconds
             pace = seconds / num, (now.cpu_seconds - before.cpu_seconds) / num
-            check_taken(told, plan.max_skipped)
+            with _logged(log, step):
+                check_taken(told, plan.max_skipped)
+            if warm:
+                notes["health"], text = health.after(told, notes["health"], step)
+                _tell(text, log, step)
             notes["timed"] = [notes["timed"][0] + num, notes["timed"][1] + seconds]
             so_far = tally.merged(notes["so_far"] if done else {}, told, np)
-            notes["so_far"] = {name: np.asarray(v).item() for name, v in so_far.items()}
+            notes["so_far"] = {n: np.asarray(v).tolist() for n, v in so_far.items()}
             notes["score"] = None
             notes["spent"], better = _added(spent, now), False
             if step % plan.epoch_steps == 0 or _out_of_time(notes, plan):
@@ -172,7 +181,8 @@ def _end_of_epoch(
     """Scores and logs; returns whether this is the best state so far."""
     means = _worth_telling(notes["so_far"])
     scores = score(local(state))
-    check_finite(step, scores)
+    with _logged(log, step):
+        check_finite(step, scores)
     in_row = int(state.skipped)  # such a state is not a candidate for the best
     notes["epoch"], notes["score"] = means, None if in_row else scores.get("score")
     epoch = math.ceil(step / plan.epoch_steps)
@@ -187,12 +197,30 @@ def _end_of_epoch(
 
 def _worth_telling(told: dict[str, Any]) -> dict[str, Any]:
     """Means, the number of steps skipped, and what was not finite if anything was."""
-    silent = {"taken", *tally.LONGEST}
+    silent = {"taken", *tally.LONGEST, *tally.ROWS}
     return {
         name: value
         for name, value in told.items()
         if name not in silent and (value or not name.startswith(tally.NONFINITE))
     }
+
+
+def _tell(text: str | None, log: Callable[[dict[str, Any]], None], step: int) -> None:
+    """Says how the run is, if there is anything to say, once; and logs it."""
+    if text is not None:
+        log({"step": step, "health": text})
+        if jax.process_index() == 0:
+            say(text)
+
+
+@contextlib.contextmanager
+def _logged(log: Callable[[dict[str, Any]], None], step: int) -> Iterator[None]:
+    """Logs in words what ends a run that has diverged."""
+    try:
+        yield
+    except UserError as error:
+        log({"step": step, "health": str(error)})
+        raise
 
 
 def check_taken(told: dict[str, Any], max_skipped: int) -> None:

@@ -39,6 +39,7 @@ class Recipe(NamedTuple):
     model: Model
     objective: Callable[[jax.Array], Objective]
     resolved: dict[str, Any]  # the choices that were left to us, for the settings
+    schedule: schedules.Schedule = schedules.constant()  # part of the objective
 
 
 def vae(
@@ -81,7 +82,8 @@ def vae(
     elif rate != "auto":
         raise UserError("--rate needs an objective that takes a rate, such as elbo.")
     objective()  # bad hyperparameters are refused here, before any work
-    return Recipe(model, _scheduled(objective, schedule), {"rate": rate})
+    scheduled = _scheduled(objective, schedule)
+    return Recipe(model, scheduled, {"rate": rate}, schedule())
 
 
 def ae(

@@ -150,7 +150,9 @@ def _train(arguments: dict[str, Any], signalled: Callable[[], int]) -> dict[str,
     epoch, place, data = _compiled(settings, recipe, images, arguments)
     validate = _validation(settings, recipe, images, is_likelihood)
     best = "score" if len(images.validation.image) else None
-    plan = _plan(arguments, training["num_steps"], len(images.train.image))
+    num_steps = training["num_steps"]
+    warmup_end = vaejax.schedules.warmup_end(recipe.schedule, num_steps)
+    plan = _plan(arguments, num_steps, len(images.train.image), warmup_end)
     with vaejax.checkpoint.Checkpoints(
         path / folder.CHECKPOINTS, best=best
     ) as checkpoints:
@@ -203,7 +205,9 @@ def _join(
         raise UserError(f"--coordinator {coordinator}: {error}") from error
 
 
-def _plan(arguments: dict[str, Any], num_steps: int, num_images: int) -> Plan:
+def _plan(
+    arguments: dict[str, Any], num_steps: int, num_images: int, warmup_end: int
+) -> Plan:
     names = "max_cpu_seconds", "max_seconds"
     limits = {n: math.inf if arguments[n] is None else arguments[n] for n in names}
     return Plan(
@@ -212,6 +216,7 @@ def _plan(arguments: dict[str, Any], num_steps: int, num_images: int) -> Plan:
         arguments["patience"],
         arguments["save_seconds"],
         max_skipped=arguments["max_skipped"],
+        warmup_end=warmup_end,
         **limits,
     )
 
@@ -300,7 +305,7 @@ def _compiled(
     optimizer, num = optimizers.build_optimizer(training), training["num_microbatches"]
 
     def step(state: vaejax.TrainState, x: Any) -> Any:
-        objective = recipe.objective(state.step)
+        objective = vaejax.watched(recipe.objective(state.step))
         return vaejax.train_step(
             recipe.model, objective, optimizer, state, x, num_microbatches=num
         )

@@ -1,7 +1,7 @@
 """The folder of a run: settings, metrics, checkpoints and result.
 
 settings.json    the resolved configuration, written before the first step
-metrics.jsonl    a line each epoch
+metrics.jsonl    a line each epoch, and one where the run's health is at stake
 checkpoints/     the newest and the best train states
 result.json      what `train` printed, once it has finished
 """

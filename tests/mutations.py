@@ -1053,6 +1053,107 @@ MUTATIONS = (
         'below = np.searchsorted(ordered, scores, "right")',
         "evaluate/test_auroc.py::test_it_is_sklearns_with_ties_and_without",
     ),
+    Mutation(
+        "a tally that forgets the row before it",
+        "tally.py",
+        "across = a[LAST] + b[FIRST]",
+        "across = b[FIRST]",
+        "test_watched.py::test_rows_are_counted_in_the_program_and_across_segments",
+    ),
+    Mutation(
+        "a row that ends in any step counts on",
+        "tally.py",
+        "xp.where(through_b, a[LAST], 0)",
+        "a[LAST]",
+        "test_watched.py::test_rows_are_counted_in_the_program_and_across_segments",
+    ),
+    Mutation(
+        "steps not taken do not lengthen a segment",
+        "tally.py",
+        't[FIRST] == t["taken"] + t["skipped"]',
+        't[FIRST] == t["taken"]',
+        "test_watched.py::test_rows_are_counted_in_the_program_and_across_segments",
+    ),
+    Mutation(
+        "a vector is finite if a part of it is",
+        "tally.py",
+        "(~jnp.isfinite(value)).any()",
+        "(~jnp.isfinite(value)).all()",
+        "test_watched.py::test_a_vector_with_one_number_that_is_not_finite_counts_once",
+    ),
+    Mutation(
+        "a square for a variance",
+        "watched.py",
+        "means[SQUARE] - means[LOC] ** 2",
+        "means[SQUARE]",
+        "test_watched.py::test_a_step_has_collapsed_with_little_rate_or_no_active_unit",
+    ),
+    Mutation(
+        "one silent unit is a collapse",
+        "watched.py",
+        "silent.all()",
+        "silent.any()",
+        "test_watched.py::test_a_step_has_collapsed_with_little_rate_or_no_active_unit",
+    ),
+    Mutation(
+        "the threshold of a standard deviation",
+        "watched.py",
+        "SMALL_VARIANCE = 0.01",
+        "SMALL_VARIANCE = 0.1",
+        "test_watched.py::test_a_step_has_collapsed_with_little_rate_or_no_active_unit",
+    ),
+    Mutation(
+        "a rate in bits",
+        "watched.py",
+        "SMALL_RATE = 0.05",
+        "SMALL_RATE = 0.035",
+        "test_watched.py::test_a_step_has_collapsed_with_little_rate_or_no_active_unit",
+    ),
+    Mutation(
+        "the mean over the dimensions too",
+        "train.py",
+        "jnp.mean(m, axis=0)",
+        "jnp.mean(m)",
+        "test_watched.py::test_it_tells_what_evaluation_tells_of_the_batch",
+    ),
+    Mutation(
+        "the mean over the dimensions of parts of a batch",
+        "microbatches.py",
+        "jnp.mean(metric, axis=0)",
+        "jnp.mean(metric)",
+        "test_watched.py::test_on_many_devices_it_is_that_of_the_global_batch_after_on"
+        "e_sum",
+    ),
+    Mutation(
+        "no summary of a step",
+        "train.py",
+        "objective.summary(metrics)",
+        "metrics",
+        "test_watched.py::test_it_tells_what_evaluation_tells_of_the_batch",
+    ),
+    Mutation(
+        "a conditional objective without its summary",
+        "objectives/conditional.py",
+        "objective._replace(loss=loss, init=init, visible=visible)",
+        "Objective(loss, init, visible)",
+        "test_watched.py::test_masked_denoising_and_conditional_keep_what_it_tells",
+    ),
+    Mutation(
+        "a warm-up that ends at its start",
+        "schedules.py",
+        "jnp.argmin(gaps)",
+        "jnp.argmax(gaps)",
+        "test_schedules.py::test_a_warmup_ends_where_the_factor_is_full_or_with_the_ru"
+        "n",
+    ),
+    Mutation(
+        "a single example of a device for that of all",
+        "batch.py",
+        "batch_size(x) * num_devices == 1 and",
+        "batch_size(x) == 1 and",
+        "test_watched.py::test_of_one_example_nothing_varies_so_that_it_is_judged_by_"
+        "its_rate",
+    ),
 )
 
 

@@ -92,9 +92,13 @@ def num_numbers(dimensions):
     return math.prod(int(size) for size in dimensions.split(",") if size)
 
 
+OF_DIMENSIONS = 3  # of two: rates, and means and squares that become variances
+
+
 @pytest.mark.parametrize("num", [1, 2])
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
-def test_a_step_has_one_sum_over_devices(mode, num, monkeypatch):
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_step_has_one_sum_over_devices(mode, num, watch, monkeypatch):
     texts, compilers = [], {"pmap": jax.pmap, "jit": jax.jit}
 
     def spy(function, **kwargs):
@@ -110,11 +114,13 @@ def test_a_step_has_one_sum_over_devices(mode, num, monkeypatch):
 
     state, x = start(), IMAGES[:16]
     monkeypatch.setattr(jax, mode, spy)
-    vaejax.parallelize(step_of(elbo(), num), mesh(), mode)(state, x)
+    objective = vaejax.watched(elbo()) if watch else elbo()
+    vaejax.parallelize(step_of(objective, num), mesh(), mode)(state, x)
     (text,) = texts
     (sums,) = re.findall(r"= (.*) all-reduce(?:-start)?\(", text)
     shapes = [num_numbers(size) for size in re.findall(r"f32\[([\d,]*)\]", sums)]
     num_metrics = len({"loss", "distortion", "rate"})
+    num_metrics += 2 * OF_DIMENSIONS if watch else 0
     params = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     assert sum(shapes) == params + num_metrics  # and nothing twice
     assert "all-reduce" in text[text.index("ENTRY") :]  # in no loop

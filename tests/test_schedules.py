@@ -6,7 +6,7 @@ import pytest
 
 from tests import toy
 from vaejax.objectives import elbo
-from vaejax.schedules import constant, cyclical, linear
+from vaejax.schedules import constant, cyclical, linear, warmup_end
 
 
 def test_the_constant_is_1():
@@ -74,3 +74,16 @@ def test_an_objective_built_in_the_step_follows_any_schedule_in_one_program(sche
 def test_a_bad_argument_is_an_error(make, flags, message):
     with pytest.raises(ValueError, match=message):
         make(**flags)
+
+
+def test_a_warmup_ends_where_the_factor_is_full_or_with_the_run():
+    for schedule, end in (
+        (constant(), 0),
+        (linear(num_warmup_steps=30), 30),
+        (linear(num_warmup_steps=30, start=20.0), 30),
+        (linear(num_warmup_steps=500), 99),
+        (cyclical(num_cycle_steps=40), 20),
+        (cyclical(num_cycle_steps=40, ramp=1.0), 39),
+        (optax.linear_schedule(0.0, 1.0, 7), 7),
+    ):
+        assert warmup_end(schedule, 100) == end

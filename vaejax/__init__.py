@@ -44,6 +44,7 @@ from vaejax.train import optimizers as optimizers
 from vaejax.train import train_chunk as train_chunk
 from vaejax.train import train_epoch as train_epoch
 from vaejax.train import train_step as train_step
+from vaejax.watched import watched as watched
 
 __version__ = "0.1.0"
 LAZY = ("checkpoint", "data")

@@ -13,7 +13,7 @@ import jax
 
 Key = jax.Array  # a typed key, or one per example: `[B]`
 Params = dict[str, Any]  # a pytree of arrays, named at the top by its owner
-Metrics = dict[str, jax.Array]  # each `[B]`, or its mean `[]`
+Metrics = dict[str, jax.Array]  # each `[B, ...]`, or its mean `[...]`
 X = Any  # a pytree of arrays `[B, ...]`: an image, (value, mask), (x, y), modalities
 Z = Any  # an array `[..., B, D]`, or a tuple of them in a hierarchy
 
@@ -128,6 +128,11 @@ def nothing(*args: Any) -> dict[str, Any]:
     return {}
 
 
+def unchanged(tree: Any) -> Any:
+    """What there is no need to change."""
+    return tree
+
+
 class Objective(NamedTuple):
     """A loss `[B]` to minimise, in nats; it never reduces over the batch.
 
@@ -139,7 +144,9 @@ class Objective(NamedTuple):
     # batches `(x, y)` is a `ConditionalModel`. The loss is given `[B]` keys.
     loss: Callable[[Key, Any, Params, X], tuple[jax.Array, Metrics]]
     init: Callable[[Key, Any, Params, X], Any] = nothing
-    visible: Callable[[X], X] = lambda x: x  # what others may see of a batch
+    visible: Callable[[X], X] = unchanged  # what others may see of a batch
+    # What the means of the metrics over the global batch come to, such as a variance.
+    summary: Callable[[Metrics], Metrics] = unchanged
 
 
 def total_rate(rates: tuple[jax.Array, ...]) -> jax.Array:

@@ -69,6 +69,12 @@ def batch_size(x: X) -> int:
     return jax.tree.leaves(x)[0].shape[0]
 
 
+def is_single(x: X) -> bool:
+    """Whether the global batch is a single example, of which nothing varies."""
+    num_devices = 1 if _index() is None else jax.lax.axis_size(AXIS)
+    return batch_size(x) * num_devices == 1 and not _in_part.get()
+
+
 def global_batch(tree: Tree) -> Tree:
     """All examples of the global batch: every leaf `[b, ...] -> [B, ...]`.
 

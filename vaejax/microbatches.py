@@ -24,7 +24,7 @@ def mean_gradient(
     order of a sum.
 
     Args:
-      mean_loss: `(params, keys, x) -> (loss, metrics)`, means `[]` over its examples.
+      mean_loss: `(params, keys, x) -> (loss, metrics)`, means over its examples.
       num_microbatches: at least 1.
       params: what it is differentiated in.
       keys: one for each example, `[B]`.
@@ -57,6 +57,7 @@ def mean_gradient(
         zeros = jax.tree.map(jnp.zeros_like, params)
         sums, metrics = jax.lax.scan(add, zeros, jax.tree.map(split, (keys, x)))
         grads = jax.tree.map(lambda total: total / num_microbatches, sums)
-        return global_mean((grads, jax.tree.map(jnp.mean, metrics)))
+        parts = {name: jnp.mean(metric, axis=0) for name, metric in metrics.items()}
+        return global_mean((grads, parts))
 
     return on_each_device(own)(params, keys, x)

@@ -21,6 +21,16 @@ from vaejax import checks
 Schedule = Callable[[jax.Array], jax.Array]  # step `[]`, from 0 on, to a factor `[]`
 
 
+def warmup_end(schedule: Schedule, num_steps: int) -> int:
+    """The first of the steps 0 to `num_steps` - 1 whose factor is nearest to 1.
+
+    Of `linear` it is `num_warmup_steps`, of `constant` 0, of `cyclical` the end of the
+    first rise; in a run that is shorter, the last step.
+    """
+    gaps = jnp.abs(jax.vmap(schedule)(jnp.arange(num_steps)) - 1)
+    return int(jnp.argmin(gaps))
+
+
 def constant() -> Schedule:
     """The factor 1 at every step."""
     return lambda step: jnp.ones(jnp.shape(step))

@@ -5,6 +5,12 @@ skipped_in_a_row   the longest row of skipped steps that ends in these
 last_in_row        where the first such row ends, by `state.step`, from 1; 0 if none was
 nonfinite_NAME     steps in which the metric NAME was NaN or infinite
 
+Where `collapsed` is a metric (see `watched`), of the steps in which it was 1
+
+collapsed_at_first how many there are before any other
+collapsed_in_a_row the longest row of them
+collapsed_at_last  how many there are after any other
+
 All others are means over the steps taken; NaN if there were steps and all were skipped.
 """
 
@@ -17,6 +23,11 @@ from vaejax.base import Metrics
 
 COUNTS = ("taken", "skipped")
 LONGEST = ("skipped_in_a_row", "last_in_row")
+ROWS = FIRST, LONGEST_ROW, LAST = (
+    "collapsed_at_first",
+    "collapsed_in_a_row",
+    "collapsed_at_last",
+)
 NONFINITE = "nonfinite_"
 
 
@@ -26,15 +37,17 @@ def of_step(step: jax.Array, skipped: jax.Array, metrics: Metrics) -> Metrics:
     Args:
       step: of the state after it, `[]`.
       skipped: of the state after it: how many in a row up to here, `[]`.
-      metrics: of the step, `[]` each.
+      metrics: of the step, `[]` each, or of any shape.
     """
     lost = jnp.asarray(skipped > 0)
     one = lost.astype(jnp.int32)
     tally = {name: jnp.where(lost, 0, value) for name, value in metrics.items()}
     tally |= {
-        NONFINITE + name: (~jnp.isfinite(value)).astype(jnp.int32)
+        NONFINITE + name: (~jnp.isfinite(value)).any().astype(jnp.int32)
         for name, value in metrics.items()
     }
+    if "collapsed" in metrics:
+        tally |= dict.fromkeys(ROWS, (metrics["collapsed"] > 0).astype(jnp.int32))
     return tally | {
         "taken": 1 - one,
         "skipped": one,
@@ -45,7 +58,8 @@ def of_step(step: jax.Array, skipped: jax.Array, metrics: Metrics) -> Metrics:
 
 def added(a: Metrics, b: Metrics) -> Metrics:
     """The tally of the steps of both, their means not yet divided."""
-    return {n: _longest(n, a, b, jnp) if n in LONGEST else a[n] + b[n] for n in b}
+    sums = {n: _longest(n, a, b, jnp) if n in LONGEST else a[n] + b[n] for n in b}
+    return sums | _rows(a, b, jnp)
 
 
 def means(sums: Metrics, xp: ModuleType = jnp) -> Metrics:
@@ -77,7 +91,7 @@ def merged(a: Metrics, b: Metrics, xp: ModuleType = jnp) -> Metrics:
             return a[name] + b[name]
         return sum(xp.where(t["taken"] > 0, t[name], 0) * t["taken"] for t in (a, b))
 
-    return means({name: one(name) for name in b}, xp)
+    return means({name: one(name) for name in b} | _rows(a, b, xp), xp)
 
 
 def _longest(name: str, a: Metrics, b: Metrics, xp: ModuleType) -> jax.Array:
@@ -85,5 +99,18 @@ def _longest(name: str, a: Metrics, b: Metrics, xp: ModuleType) -> jax.Array:
     return xp.where(longer, b[name], a[name])
 
 
+def _rows(a: Metrics, b: Metrics, xp: ModuleType) -> Metrics:
+    """Rows of steps that go on from a to b are one."""
+    if LONGEST_ROW not in b:
+        return {}
+    through_a, through_b = (t[FIRST] == t["taken"] + t["skipped"] for t in (a, b))
+    across = a[LAST] + b[FIRST]
+    return {
+        FIRST: a[FIRST] + xp.where(through_a, b[FIRST], 0),
+        LONGEST_ROW: xp.maximum(xp.maximum(a[LONGEST_ROW], b[LONGEST_ROW]), across),
+        LAST: b[LAST] + xp.where(through_b, a[LAST], 0),
+    }
+
+
 def _is_count(name: str) -> bool:
-    return name in COUNTS + LONGEST or name.startswith(NONFINITE)
+    return name in COUNTS + LONGEST + ROWS or name.startswith(NONFINITE)

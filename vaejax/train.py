@@ -105,8 +105,9 @@ def train_step(
 
     Returns:
       The next state, and the means `[]` over the batch of `loss` and the objective's
-      metrics, with `gradient_norm`, of what the optimizer sees; it is infinite where
-      its square is beyond float32, and that is no step either.
+      metrics (of one `[B, D]` it is `[D]`), or what its summary makes of them, with
+      `gradient_norm`, of what the optimizer sees; it is infinite where its square is
+      beyond float32, and that is no step either.
 
     Raises:
       AssertionError: if the objective's loss is not `[B]`.
@@ -118,7 +119,8 @@ def train_step(
     def mean_loss(params: Params, keys: Key, x: X) -> tuple[jax.Array, Metrics]:
         loss, metrics = objective.loss(keys, model, params, x)
         chex.assert_shape(loss, keys.shape, custom_message="a loss for each example")
-        return jnp.mean(loss), jax.tree.map(jnp.mean, metrics | {"loss": loss})
+        metrics = metrics | {"loss": loss}
+        return jnp.mean(loss), {n: jnp.mean(m, axis=0) for n, m in metrics.items()}
 
     grads, metrics = mean_gradient(mean_loss, num_microbatches, state.params, keys, x)
     seen = moving_average.hide(grads)  # keeps what is not finite
@@ -136,7 +138,7 @@ def train_step(
     )
     skipped = jnp.where(finite, 0, state.skipped + 1)
     new = TrainState(state.step + 1, params, opt_state, state.key, skipped)
-    return new, metrics | {"gradient_norm": norm}
+    return new, objective.summary(metrics) | {"gradient_norm": norm}
 
 
 Step = Callable[[TrainState, X], tuple[TrainState, Metrics]]

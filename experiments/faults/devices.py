@@ -75,8 +75,9 @@ def _train(workdir: Path, num_processes: int, num_epochs: int) -> dict[str, Any]
 
 
 def _log(workdir: Path) -> np.ndarray:
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return np.array([json.loads(line)["loss"] for line in lines])
+    text = (workdir / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    return np.array([line["loss"] for line in lines if "loss" in line])
 
 
 def _two_processes(folder: Path) -> list[Verdict]:

@@ -40,12 +40,14 @@ def in_order(state, *, data, num_steps):
     return chunk()(state, data=rows, num_steps=num_steps)
 
 
-def fit(folder, kinds, max_skipped, num_steps=30, save_seconds=0.0, score=None):
+def fit(
+    folder, kinds, max_skipped, num_steps=30, save_seconds=0.0, score=None, lines=None
+):
     state = vaejax.init_state(
         jax.random.key(0), MODEL, poison.OBJECTIVE, OPTIMIZER, toy.bits(8)
     )
     plan = loop.Plan(num_steps, EPOCH, None, save_seconds, max_skipped=max_skipped)
-    lines = []
+    lines = [] if lines is None else lines
     with vaejax.checkpoint.Checkpoints(folder, best="score") as checkpoints:
         try:
             out = loop.fit(
@@ -85,6 +87,19 @@ def test_after_a_row_of_them_it_stops_and_names_step_and_term(tmp_path, kind, na
         fit(tmp_path, kinds, max_skipped=4)
     out, _, _, _ = fit(tmp_path / "more", kinds, max_skipped=5)
     assert out.step == 30
+
+
+def test_what_ends_a_run_is_in_its_log_in_words(tmp_path):
+    lines = []
+    with pytest.raises(UserError) as error:
+        fit(tmp_path / "a", [poison.RATE] * 10, max_skipped=4, lines=lines)
+    assert lines == [{"step": 10, "health": str(error.value)}]
+    assert "not finite were rate, loss. Lower --learning-rate" in str(error.value)
+    lines.clear()
+    with pytest.raises(UserError) as error:
+        fit(tmp_path / "b", [0] * 10, 4, lines=lines, score=lambda _: {"score": np.inf})
+    assert lines == [{"step": 10, "health": str(error.value)}]
+    assert "the score is inf by step 10: lower --learning-rate" in str(error.value)
 
 
 def test_a_row_may_cross_segments_and_what_was_saved_before_it_is_kept(tmp_path):

@@ -36,4 +36,7 @@ def conditional(objective: Objective) -> Objective:
         x, y = batch
         return objective.init(key, model.given(y), params, x)
 
-    return Objective(loss, init, lambda batch: (objective.visible(batch[0]), batch[1]))
+    def visible(batch: X) -> X:
+        return objective.visible(batch[0]), batch[1]
+
+    return objective._replace(loss=loss, init=init, visible=visible)

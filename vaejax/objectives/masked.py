@@ -39,4 +39,7 @@ def masked(objective: Objective, fill: jax.Array | float = 0.0) -> Objective:
     def init(key: Key, model: Model, params: Params, x: X) -> Params:
         return objective.init(key, observed(model, fill), params, x)
 
-    return Objective(loss, init, lambda x: fill_in(objective.visible(x), fill))
+    def visible(x: X) -> X:
+        return fill_in(objective.visible(x), fill)
+
+    return objective._replace(loss=loss, init=init, visible=visible)
