@@ -37,8 +37,8 @@ def report_of(
     ]
     report = {
         "summary": f"{', '.join(names)}, after {result['step']:,} steps, asked about "
-        f"{result['num_images']:,} images of {subject.name} that it was not trained "
-        "on. Numbers are in nats and have their standard errors.",
+        f"{result['num_images']:,} images of {subject.name}. Numbers are in nats "
+        "and have their standard errors.",
         "samples": {
             "file": f"figures/{hero.name}.png",
             "caption": hero.caption,
