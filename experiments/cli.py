@@ -34,6 +34,8 @@ VERBS = (
     "compare",
     "train",
     "evaluate",
+    "anomalies",
+    "classifier",
     "encode",
     "export",
     "sample",

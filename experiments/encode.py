@@ -48,6 +48,11 @@ def encode(
 
 
 def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """`posterior_moments` of images as stored, in which `unit` means 1.0."""
+    return posterior_moments(run, ready(run.settings, image, unit))
+
+
+def posterior_moments(run: Run, x: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of q(z|x), each `[N, D]`; a thousand at a time.
 
     They are exact for a diagonal normal and for a point; of other posteriors the
@@ -55,8 +60,7 @@ def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.n
 
     Args:
       run: a run.
-      image: as stored.
-      unit: what 1.0 means in them.
+      x: images as the model sees them.
     """
 
     @jax.jit
@@ -71,7 +75,6 @@ def codes_of(run: Run, image: np.ndarray, unit: float) -> tuple[np.ndarray, np.n
             mean = z.mean(axis=0)
         return mean, jnp.sqrt(((z - mean) ** 2).mean(axis=0))
 
-    x = ready(run.settings, image, unit)
     *_, key = root_keys(run.settings["training"]["seed"])
     starts = range(0, len(x), CHUNK)
     keys = jax.random.split(key, len(starts))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import vaejax
 from experiments.errors import UserError
 from experiments.scoring import likelihood_support, ready, score
-from experiments.workdir import PARTS, Run, load
+from experiments.workdir import PARTS, Run, load, made
 
 
 def evaluate(
@@ -14,9 +14,15 @@ def evaluate(
     dataset: str | None = None,
     data_dir: str | None = None,
     num_particles: int = 1000,
+    all: bool = False,
+    num_images: int = 500,
+    out: str | None = None,
     allow: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Scores images: ELBO, importance-weighted log-likelihood, rate and distortion.
+
+    With --all everything that is known of the model, in evaluation.json and, as a page
+    with figures, evaluation.html.
 
     Args:
       workdir: the folder of a run.
@@ -24,10 +30,23 @@ def evaluate(
         Default: the test split of the run's data, else its validation images.
       data_dir: where the files of that dataset lie, as in train.
       num_particles: posterior samples per image.
+      all: whether to measure everything: likelihood, what is used of the latent, how
+        right the posterior is, what codes mean, and how like data samples are.
+      num_images: under --all, how many of the images are looked at, at most; without
+        it, every image is.
+      out: under --all, the folder to write; default the workdir.
       allow: code from outside the library that the run may name, as in `load`.
     """
     if num_particles < 1:
         raise UserError(f"--num-particles must be at least 1, got {num_particles}.")
+    if all:
+        if num_images < 2:
+            raise UserError(f"--num-images must be at least 2, got {num_images}.")
+        return _everything(
+            workdir, dataset, data_dir, num_particles, num_images, out, allow
+        )
+    if out is not None:
+        raise UserError("--out is where --all writes: give both, or neither.")
     run = load(workdir, allow=allow)
     images = images_of(run, dataset, data_dir)
     name, split, scale = images
@@ -40,6 +59,23 @@ def evaluate(
         is_likelihood=has_likelihood(run, images),
     )
     return scores | {"num_particles": num_particles, "dataset": name}
+
+
+def _everything(
+    workdir: str,
+    dataset: str | None,
+    data_dir: str | None,
+    num_particles: int,
+    num_images: int,
+    out: str | None,
+    allow: tuple[str, ...],
+) -> dict[str, Any]:
+    from experiments.evaluation.everything import evaluate_all
+    from experiments.evaluation.subject import subject_of
+
+    run = load(workdir, allow=allow)
+    subject = subject_of(run, dataset, data_dir, num_images, num_particles, allow)
+    return evaluate_all(subject, made(out or workdir, "--out"))
 
 
 class Images(NamedTuple):

@@ -290,15 +290,15 @@ def _essence(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def made(workdir: str) -> Path:
-    """The folder for what a verb writes, there before any work.
+def made(folder: str, flag: str = "--workdir") -> Path:
+    """The folder for what a verb writes, there before any work; `flag` named it.
 
     Raises:
       UserError: if it cannot be made.
     """
-    path = Path(workdir)
+    path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--workdir {workdir}: {error.strerror}.") from error
+        raise UserError(f"{flag} {folder}: {error.strerror}.") from error
     return path

@@ -1154,6 +1154,37 @@ MUTATIONS = (
         "test_watched.py::test_of_one_example_nothing_varies_so_that_it_is_judged_by_"
         "its_rate",
     ),
+    Mutation(
+        "the gap of the family for the regret of the encoder",
+        "evaluate/anomaly.py",
+        'name = "amortization_gap"',
+        'name = "approximation_gap"',
+        "evaluate/test_anomaly.py::test_the_regret_of_a_linear_gaussian_model_is_the_"
+        "divergence_of_q_from_the_best",
+    ),
+    Mutation(
+        "the regret with its sign turned",
+        "evaluate/anomaly.py",
+        "LikelihoodRegret(gap.estimate[name]",
+        "LikelihoodRegret(-gap.estimate[name]",
+        "evaluate/test_anomaly.py::test_the_regret_of_a_linear_gaussian_model_is_the_"
+        "divergence_of_q_from_the_best",
+    ),
+    Mutation(
+        "factors of sprites in another order than the images",
+        "data/sprites.py",
+        "values = np.asarray(factor_values(factors, indices))",
+        "values = np.asarray(factor_values(factors, indices[::-1]))",
+        "data/test_sprites.py::test_the_factors_of_the_splits_are_those_of_their_"
+        "images",
+    ),
+    Mutation(
+        "features that forget their parameters",
+        "evaluate/features.py",
+        "sha256, accuracy, error, params)",
+        "sha256, accuracy, error)",
+        "evaluate/test_features.py::test_the_hash_is_that_of_the_parameters_it_carries",
+    ),
 )
 
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure as Plot
 
 from experiments.report.statistics import Estimate
 
-Cell = Estimate | float | int | None  # None: does not apply
+# A dictionary has `value` and `standard_error`; None means that it does not apply.
+Cell = Estimate | dict[str, Any] | float | int | str | None
 
 
 class Row(NamedTuple):

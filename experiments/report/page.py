@@ -21,14 +21,29 @@ def page(report: dict[str, Any], folder: Path) -> str:
     Returns:
       HTML without scripts and without anything to load.
     """
-    findings = report["findings"]
     title = f"Auto-encoder and VAE, side by side on {report['title']}"
+    return document(report, folder, title, "Question")
+
+
+def document(report: dict[str, Any], folder: Path, title: str, section: str) -> str:
+    """A page of any findings.
+
+    Args:
+      report: `summary`, `samples` (a figure), `findings`, `notes` and `settings`.
+      folder: where the files of its figures lie.
+      title: of the page.
+      section: what a finding is called, such as `Question`.
+    """
+    findings = report["findings"]
     contents = "".join(
         f'<li><a href="#q{i}"><strong>{_text(f["title"])}</strong></a> '
         f"<span>{_text(f['sentence'])}</span></li>"
         for i, f in enumerate(findings, 1)
     )
-    sections = "".join(_section(i, f, folder) for i, f in enumerate(findings, 1))
+    sections = "".join(
+        _section(f"{section} {i}", f'id="q{i}"', f, folder)
+        for i, f in enumerate(findings, 1)
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
@@ -42,14 +57,14 @@ def page(report: dict[str, Any], folder: Path) -> str:
     )
 
 
-def _section(number: int, finding: dict[str, Any], folder: Path) -> str:
+def _section(kicker: str, place: str, finding: dict[str, Any], folder: Path) -> str:
     figures = "".join(_figure(f, folder) for f in finding["figures"])
     tables = "".join(_table(t) for t in finding["tables"])
     notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in finding["notes"])
     summary = "<summary>The numbers, and how they were measured</summary>"
     numbers = f"<details>{summary}{notes}{tables}</details>" if tables or notes else ""
     return (
-        f'<section id="q{number}"><p class="number">Question {number}</p>'
+        f'<section {place}><p class="number">{_text(kicker)}</p>'
         f"<h2>{_text(finding['title'])}</h2>"
         f"<p class='finding'>{_text(finding['sentence'])}</p>"
         f"<p class='details'>{_text(finding['details'])}</p>"
@@ -88,10 +103,12 @@ def _table(table: dict[str, Any]) -> str:
 
 
 def _cell(cell: Any, decimals: int) -> str:
-    if cell is None:
-        return NONE
+    if cell is None or isinstance(cell, str):
+        return NONE if cell is None else _text(cell)
     if isinstance(cell, dict):
         value, error = cell["value"], cell["standard_error"]
+        if error is None:
+            return number(value, decimals)
         return f"{number(value, decimals)} <small>± {number(error, decimals)}</small>"
     return number(cell, decimals)
 

@@ -18,7 +18,12 @@ from vaejax.data import (
     sprites,
 )
 from vaejax.data import sprites as make
-from vaejax.data.sprites import NUM_IMAGES, SHAPES, sprites_splits
+from vaejax.data.sprites import (
+    NUM_IMAGES,
+    SHAPES,
+    split_factors,
+    sprites_splits,
+)
 
 SMALL = sprites(num_scales=2, num_orientations=3, num_x=4, num_y=1)
 each_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -155,6 +160,16 @@ def test_the_set_by_its_name_is_drawn_from_all_images_without_repetition(monkeyp
     assert sorted(x.tobytes() for x in images) == sorted(x.tobytes() for x in whole)
     labels = np.concatenate([split.label for split in splits.values()])
     assert np.bincount(labels).tolist() == [24, 24, 24]
+
+
+def test_the_factors_of_the_splits_are_those_of_their_images(monkeypatch):
+    for name in NUM_IMAGES:
+        monkeypatch.setitem(NUM_IMAGES, name, 24)
+    splits = sprites_splits(SMALL, 16)
+    for name, indices in split_factors(SMALL).items():
+        image = render(factor_values(SMALL, indices), 16)
+        np.testing.assert_array_equal(splits[name].image, image)
+        np.testing.assert_array_equal(splits[name].label, indices[:, 0])
 
 
 def test_load_gives_it_as_any_other_named_set(monkeypatch):

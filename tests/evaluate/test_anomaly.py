@@ -7,7 +7,13 @@ import pytest
 import vaejax
 from tests import toy
 from vaejax import likelihoods, posteriors, priors
-from vaejax.evaluate import anomaly_scores, auroc, input_complexity, latent_distance
+from vaejax.evaluate import (
+    anomaly_scores,
+    auroc,
+    input_complexity,
+    latent_distance,
+    likelihood_regret,
+)
 
 RNG = np.random.default_rng(7)
 EXACT = toy.linear_gaussian()
@@ -47,6 +53,19 @@ def test_noise_costs_its_entropy_in_nats_and_flat_or_striped_images_next_to_noth
         assert (input_complexity(image) < 0.1 * entropy).all()
     bits = RNG.random(shape) < 0.5
     assert (input_complexity(bits) < 1.03 * 64 * 64 * math.log(2)).all()
+
+
+def test_the_regret_of_a_linear_gaussian_model_is_the_divergence_of_q_from_the_best():
+    """In units of its scale q is N(shift, stretch^2) and the best one N(0, 1)."""
+    got = likelihood_regret(
+        jax.random.key(9), MODEL, EXACT.params(shift=0.5, stretch=1.4), X[:4], 1000
+    )
+    exact = 2 * (0.5 * (1.4**2 + 0.5**2 - 1) - math.log(1.4))
+    error = np.asarray(got.standard_error)
+    assert error.max() < 0.06
+    assert (abs(got.value - exact) < 5 * error + 5e-3).all()
+    none = likelihood_regret(jax.random.key(9), MODEL, PARAMS, X[:4], 10)
+    np.testing.assert_allclose(none.value, 0, atol=5e-3)
 
 
 @pytest.mark.slow

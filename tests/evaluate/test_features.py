@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vaejax import data
+from vaejax.checkpoint import params_sha256
 from vaejax.data import Dataset, Split
 from vaejax.evaluate import Features, classifier_features, frechet_distance
 
@@ -85,3 +86,7 @@ def test_data_without_labels_are_an_error_that_names_them():
         classifier_features(TINY._replace(validation=unknown))
     with pytest.raises(ValueError, match="at least 1, got 0 and 128"):
         small(num_steps=0)
+
+
+def test_the_hash_is_that_of_the_parameters_it_carries(first):
+    assert params_sha256(first.params) == first.sha256

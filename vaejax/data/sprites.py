@@ -197,20 +197,30 @@ def sample_factors(
     return jnp.stack(columns, axis=-1)
 
 
-def sprites_splits(factors: Factors, size: int = 64) -> dict[str, Split]:
-    """Return 20,000 training, 2,000 validation and 2,000 test images, none twice.
+def split_factors(factors: Factors) -> dict[str, np.ndarray]:
+    """Factor indices `[N, F]`: 20,000 training, 2,000 validation, 2,000 test images.
 
-    Which is a function of the number of images alone: the smallest of as many raw
-    outputs of PCG64(0). They are drawn in float64, where hardly a pixel is near an edge
-    to rounding, so that a run resumed on another machine sees the same. A label is the
-    place of the shape in `factors`.
+    None is there twice. Which is a function of the number of images alone: the smallest
+    of as many raw outputs of PCG64(0).
     """
     order = np.random.PCG64(0).random_raw(math.prod(factors.sizes)).argsort()
     ends = np.cumsum(list(NUM_IMAGES.values()))
-    rows = dict(zip(NUM_IMAGES, np.split(order, ends)[: len(ends)], strict=True))
+    rows = np.split(order, ends)[: len(ends)]
+    return {
+        name: np.asarray(factor_indices(factors, index))
+        for name, index in zip(NUM_IMAGES, rows, strict=True)
+    }
+
+
+def sprites_splits(factors: Factors, size: int = 64) -> dict[str, Split]:
+    """Return the images of `split_factors`.
+
+    They are drawn in float64, where hardly a pixel is near an edge to rounding, so that
+    a run resumed on another machine sees the same. A label is the place of the shape in
+    `factors`.
+    """
     splits = {}
-    for name, index in rows.items():
-        indices = factor_indices(factors, index)
+    for name, indices in split_factors(factors).items():
         values = np.asarray(factor_values(factors, indices))
         with jax.enable_x64(True):  # see above
             image = np.asarray(render(values, size))

@@ -5,6 +5,7 @@ from vaejax.evaluate.annealed import bidirectional as bidirectional
 from vaejax.evaluate.anomaly import anomaly_scores as anomaly_scores
 from vaejax.evaluate.anomaly import input_complexity as input_complexity
 from vaejax.evaluate.anomaly import latent_distance as latent_distance
+from vaejax.evaluate.anomaly import likelihood_regret as likelihood_regret
 from vaejax.evaluate.auroc import auroc as auroc
 from vaejax.evaluate.bits import bits_per_dimension as bits_per_dimension
 from vaejax.evaluate.calibration import (

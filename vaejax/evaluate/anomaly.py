@@ -6,13 +6,14 @@ The reconstruction error of an auto-encoder, the usual baseline, is its `distort
 import functools
 import math
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from vaejax.base import ConditionalModel, Key, Model, Params, X, split
 from vaejax.batch import batch_size, example_keys
+from vaejax.evaluate.gap import inference_gap
 from vaejax.evaluate.likelihood import log_likelihood
 from vaejax.models import conditioned
 
@@ -108,6 +109,70 @@ def input_complexity(stored: Any) -> np.ndarray:
 def _deflate(content: bytes) -> bytes:
     code = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return code.compress(content) + code.flush()
+
+
+class LikelihoodRegret(NamedTuple):
+    """In nats, each `[N]`."""
+
+    value: jax.Array
+    standard_error: jax.Array  # from the draws, given the best posterior
+
+
+def likelihood_regret(
+    key: Key,
+    model: Model | ConditionalModel,
+    params: Params,
+    x: X,
+    num_particles: int = 100,
+    *,
+    num_steps: int = 200,
+    num_fit: int = 8,
+    learning_rate: float = 0.05,
+    images: int = 8,
+) -> LikelihoodRegret:
+    r"""How much the ELBO of each image gains by a posterior of its own.
+
+    .. math:: L[q^*] - L[q], \quad q^* = \arg\max_{q' \text{ diagonal normal}} L[q']
+
+    The encoder was trained on images like those of training, so of others its
+    posterior is the farther from the best one. It is the amortisation gap of
+    `inference_gap`, whose arguments these are.
+
+    Args:
+      key: a scalar key.
+      model: one whose posterior is a diagonal normal.
+      params: its parameters.
+      x: images `[N, ...]`, ready for the likelihood.
+      num_particles: draws of each of the two ELBOs, at least 2.
+      num_steps: of the fit, at least 1.
+      num_fit: draws for each of its gradients, at least 1.
+      learning_rate: of its first step; may be traced.
+      images: how many images are in memory at once.
+
+    Returns:
+      A `LikelihoodRegret`: the higher, the more anomalous; not negative but for noise
+      and a fit that has not converged.
+
+    Raises:
+      ValueError: if a count is out of its range.
+      TypeError: if the posterior is not a diagonal normal.
+
+    References:
+      Xiao et al., 2020, https://arxiv.org/abs/2003.02977.
+    """
+    gap = inference_gap(
+        key,
+        model,
+        params,
+        x,
+        num_particles,
+        num_steps=num_steps,
+        num_fit=num_fit,
+        learning_rate=learning_rate,
+        images=images,
+    )
+    name = "amortization_gap"
+    return LikelihoodRegret(gap.estimate[name], gap.standard_error[name])
 
 
 def latent_distance(

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class Features(NamedTuple):
     """A function of images that says what it is; call it as one."""
 
-    apply: Callable[[jax.Array], jax.Array]  # [N, ...] in units of 1.0 -> [N, F]
+    apply: Callable[..., jax.Array]  # [N, ...] in units of 1.0 -> [N, F]
     sha256: str | None  # of its parameters; None where nothing is known of them
     accuracy: float  # on held-out images, as a classifier
     standard_error: float  # of the accuracy
+    params: Params | None = None  # for `export_params`; None where there are none
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray) -> jax.Array:
         """Features `[N, F]` of images `[N, ...]`, divided by the data's scale."""
         return self.apply(x)
 
@@ -108,7 +109,8 @@ def classifier_features(
     guess = np.asarray(of_all(other)[1]).argmax(axis=-1)
     accuracy = float((guess == truth).mean())
     error = math.sqrt(accuracy * (1 - accuracy) / len(truth))
-    return Features(lambda x: of_all(x)[0], params_sha256(params), accuracy, error)
+    sha256 = params_sha256(params)
+    return Features(lambda x: of_all(x)[0], sha256, accuracy, error, params)
 
 
 def _trained(

@@ -1,0 +1,1 @@
+"""`evaluate --all`: a file for each kind of number, and the page that shows them."""
