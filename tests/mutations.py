@@ -1185,6 +1185,43 @@ MUTATIONS = (
         "sha256, accuracy, error)",
         "evaluate/test_features.py::test_the_hash_is_that_of_the_parameters_it_carries",
     ),
+    Mutation(
+        "no result is written over an operand",
+        "evaluate/memory.py",
+        "sum(made.values()) - reused",
+        "sum(made.values())",
+        "evaluate/test_memory.py::test_it_is_the_most_that_is_alive_at_one_time",
+    ),
+    Mutation(
+        "the memory inside of a loop or call is forgotten",
+        "evaluate/memory.py",
+        "inside = max(map(_peak, _jaxprs(equation.params)), default=0)",
+        "inside = 0",
+        "evaluate/test_memory.py::test_it_is_the_most_that_is_alive_at_one_time",
+    ),
+    Mutation(
+        "the last rows are left out",
+        "evaluate/memory.py",
+        "-(-total // max(size, 1))",
+        "total // max(size, 1)",
+        "evaluate/test_memory.py::test_rows_in_parts_are_the_rows",
+    ),
+    Mutation(
+        "memory for a quarter of the particles that it holds",
+        "evaluate/likelihood.py",
+        "share = 1.0  # of what is free",
+        "share = 0.25",
+        "evaluate/test_likelihood.py::test_the_program_needs_no_more_memory_than_it_is_"
+        "given",
+    ),
+    Mutation(
+        "a program that needs more is taken",
+        "evaluate/likelihood.py",
+        "if used <= memory:",
+        "if used:",
+        "evaluate/test_likelihood.py::test_where_the_estimate_is_too_low_the_compiled_"
+        "program_is_asked",
+    ),
 )
 
 

@@ -314,9 +314,7 @@ def test_an_estimate_for_every_image_is_that_of_one_device():
     x, params = IMAGES[:16], state.params
 
     def estimate(params, x):
-        return vaejax.evaluate.log_likelihood(
-            jax.random.key(3), model, params, x, 50, images=3
-        )
+        return vaejax.evaluate.log_likelihood(jax.random.key(3), model, params, x, 50)
 
     expected = jax.jit(estimate)(params, x)
     got = vaejax.map_rows(estimate, mesh(4))(params, x)

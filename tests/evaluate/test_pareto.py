@@ -8,6 +8,7 @@ import scipy.stats
 
 from tests import toy
 from vaejax.evaluate import log_likelihood
+from vaejax.evaluate.likelihood import tiled
 from vaejax.evaluate.pareto import pareto_k, tail_size
 
 EXACT = toy.linear_gaussian()
@@ -77,13 +78,13 @@ def test_a_wide_proposal_is_trusted_and_a_narrow_one_is_not():
 def test_it_is_that_of_all_weights_at_once_whatever_the_chunks():
     x, params = EXACT.draw(2), EXACT.params(0.4, 0.8)
 
-    def run(**sizes):
+    def run(images, chunk):
         key = jax.random.key(0)
-        return log_likelihood(key, EXACT.model(), params, x, 1000, **sizes)[1]
+        return tiled(key, EXACT.model(), params, x, 1000, images, chunk)[1]["pareto_k"]
 
-    expected = run(images=2, chunk=1000)["pareto_k"]
-    for sizes in ({"images": 1, "chunk": 16}, {"images": 2, "chunk": 7}):
-        np.testing.assert_allclose(run(**sizes)["pareto_k"], expected, atol=1e-3)
+    expected = run(2, 1000)
+    for sizes in ((1, 16), (2, 7)):
+        np.testing.assert_allclose(run(*sizes), expected, atol=1e-3)
 
 
 def test_equal_weights_have_no_tail_and_few_weights_none_to_speak_of():

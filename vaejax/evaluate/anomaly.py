@@ -14,7 +14,7 @@ import numpy as np
 from vaejax.base import ConditionalModel, Key, Model, Params, X, split
 from vaejax.batch import batch_size, example_keys
 from vaejax.evaluate.gap import inference_gap
-from vaejax.evaluate.likelihood import log_likelihood
+from vaejax.evaluate.likelihood import MEMORY, log_likelihood
 from vaejax.models import conditioned
 
 
@@ -26,7 +26,7 @@ def anomaly_scores(
     num_particles: int = 100,
     *,
     stored: np.ndarray | None = None,
-    images: int = 64,
+    memory: int = MEMORY,
 ) -> dict[str, jax.Array]:
     r"""Scores of every image, in nats: the higher, the more anomalous.
 
@@ -46,7 +46,7 @@ def anomaly_scores(
       num_particles: K, at least 1.
       stored: the same images in whole numbers from 0 to 255, as `input_complexity`
         takes them.
-      images: how many images are in memory at once.
+      memory: bytes, as for `log_likelihood`.
 
     Returns:
       The scores by name, each `[N]`.
@@ -62,7 +62,7 @@ def anomaly_scores(
         raise ValueError(
             f"stored has {len(stored)} images and x {batch_size(x)}: give the same."
         )
-    log_p, terms = log_likelihood(key, model, params, x, num_particles, images=images)
+    log_p, terms = log_likelihood(key, model, params, x, num_particles, memory=memory)
     scores = {
         "negative_elbo": -terms["elbo"],
         "negative_log_likelihood": -log_p,

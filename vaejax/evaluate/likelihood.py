@@ -1,13 +1,15 @@
 """Importance-weighted estimates of log p(x), with their errors."""
 
 import functools
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from vaejax.base import (
     ConditionalModel,
+    Distribution,
     Key,
     Metrics,
     Model,
@@ -16,9 +18,12 @@ from vaejax.base import (
     total_rate,
 )
 from vaejax.batch import batch_size, example_keys
+from vaejax.evaluate.memory import in_parts, live_bytes
 from vaejax.evaluate.pareto import pareto_k, tail_size
 from vaejax.models import conditioned
 from vaejax.rates import sampled
+
+MEMORY = 2**26  # bytes
 
 
 class Sums(NamedTuple):
@@ -32,9 +37,6 @@ class Sums(NamedTuple):
     tail: jax.Array  # the largest log w so far, falling, [M + 1]
 
 
-@functools.partial(
-    jax.jit, static_argnames=("model", "num_particles", "images", "chunk")
-)
 def log_likelihood(
     key: Key,
     model: Model | ConditionalModel,
@@ -42,8 +44,7 @@ def log_likelihood(
     x: X,
     num_particles: int = 1000,
     *,
-    images: int = 64,
-    chunk: int = 16,
+    memory: int = MEMORY,
 ) -> tuple[jax.Array, Metrics]:
     r"""The importance-weighted estimate of log p(x) of every image, in nats.
 
@@ -51,8 +52,8 @@ def log_likelihood(
               \quad z_k \sim q(z|x)
 
     One compiled program: the encoder runs once per image, the decoder over chunks of
-    particles whose sums stream, so memory does not grow with N, and with K only as its
-    root. Particle k of image n has a key of its own: the chunks change nothing but the
+    particles whose sums stream, as many images and particles at a time as `memory`
+    holds. Particle k of image n has a key of its own: that changes nothing but the
     order of a sum.
 
     The estimate is a lower bound in expectation. Its bias is about
@@ -66,8 +67,8 @@ def log_likelihood(
       params: its parameters.
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: K, at least 1.
-      images: how many images are in memory at once.
-      chunk: how many particles of each.
+      memory: bytes, at most, of results and intermediate results, on each device; x
+        and the parameters are not counted. As `tile` chooses.
 
     Returns:
       The estimates `[N]`, and `[N]` each: `elbo`, `distortion` and `rate` (means over
@@ -77,32 +78,117 @@ def log_likelihood(
       estimate nor its error (see `vaejax.evaluate.pareto`; NaN below 21 particles).
 
     Raises:
-      ValueError: if a count is less than 1.
+      ValueError: if `num_particles` is less than 1, or `memory` too little for one
+        particle of one image; the message tells how much that is.
       TypeError: if the posterior has no density (a deterministic auto-encoder).
 
     References:
       Burda et al., 2016, https://arxiv.org/abs/1509.00519, equation 8.
     """
-    if min(num_particles, images, chunk) < 1:
-        raise ValueError(
-            "num_particles, images and chunk must be at least 1, got "
-            f"{num_particles}, {images} and {chunk}."
-        )
+    if num_particles < 1:
+        raise ValueError(f"num_particles must be at least 1, got {num_particles}.")
+    tiles = tile(model, params, x, num_particles, memory)
+    return tiled(key, model, params, x, num_particles, *tiles)
+
+
+def tile(
+    model: Model | ConditionalModel,
+    params: Params,
+    x: X,
+    num_particles: int,
+    memory: int,
+) -> tuple[int, int]:
+    """How many images, and particles of each, `memory` bytes hold: about as many.
+
+    By `live_bytes` of one image and one particle. Where it is not called inside another
+    program, the compiled one is asked too, and takes less if it needs more.
+
+    Raises:
+      ValueError: if they do not hold one particle of one image.
+    """
+    arguments = jax.eval_shape(lambda *args: args, params, x)
+    leaves, structure = jax.tree.flatten(arguments)
+    given = jax.tree.leaves((params, x))
+    inside = any(isinstance(leaf, jax.core.Tracer) for leaf in given)
+    return _tile(model, structure, tuple(leaves), num_particles, memory, not inside)
+
+
+@functools.cache
+def _tile(
+    model: Model | ConditionalModel,
+    structure: Any,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    num_particles: int,
+    memory: int,
+    measure: bool,
+) -> tuple[int, int]:
+    params, x = jax.tree.unflatten(structure, leaves)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    num_images, kept = batch_size(x), tail_size(num_particles)
+    one = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), x
+    )
+    encode = functools.partial(_posterior, model)
+    of_image = live_bytes(encode, params, one) + 20 * kept  # sorted beside others
+    posterior = jax.eval_shape(encode, params, one)
+    of_particle = live_bytes(
+        lambda key, *args: _weigh(key, model, *args),
+        *(key, params, one, posterior),
+        jax.eval_shape(functools.partial(_prior, model), params, one),
+    )
+    results = num_images * (4 * len(Sums._fields) + 8)  # and keys
+    share = 1.0  # of what is free
+    while True:
+        free = int(share * (memory - results))
+        images = min(num_images, math.isqrt(max(free, 0) // of_particle))
+        images = max(1, min(images, free // (of_image + of_particle)))
+        chunk = min(num_particles, (free // images - of_image) // of_particle)
+        if chunk < 1:
+            least = results + of_image + of_particle
+            raise ValueError(
+                f"memory = {memory} is too little for one particle of one of "
+                f"{num_images} images: give about {math.ceil(least / share)} bytes, or "
+                "fewer images."
+            )
+        images = min(num_images, free // (of_image + chunk * of_particle))
+        if not measure:
+            return images, chunk
+        lowered = tiled.lower(key, model, params, x, num_particles, images, chunk)
+        needs = lowered.compile().memory_analysis()
+        if needs is None:  # not told on this platform
+            return images, chunk
+        used = needs.temp_size_in_bytes + needs.output_size_in_bytes
+        if used <= memory:
+            return images, chunk
+        share *= 0.9 * memory / used
+
+
+@functools.partial(
+    jax.jit, static_argnames=("model", "num_particles", "images", "chunk")
+)
+def tiled(
+    key: Key,
+    model: Model | ConditionalModel,
+    params: Params,
+    x: X,
+    num_particles: int,
+    images: int,
+    chunk: int,
+) -> tuple[jax.Array, Metrics]:
+    """`log_likelihood`, of so many images and particles of each at a time."""
     chunk = min(chunk, num_particles)
     num_chunks, num_tail = -(-num_particles // chunk), tail_size(num_particles)
     block = _block(num_chunks, -(-num_tail // chunk))
-    prior = conditioned(model, x)[0].prior(params)
+    prior = _prior(model, params, x)
 
     def one_image(pair: tuple[X, Key]) -> tuple[jax.Array, Metrics]:
         image, key = pair
         image = jax.tree.map(lambda leaf: leaf[None], image)  # a batch of one
-        own, image = conditioned(model, image)
-        posterior = own.encode(params, image)
+        posterior = _posterior(model, params, image)
 
         def particle(k: jax.Array) -> tuple[jax.Array, jax.Array]:
-            particle_key = jax.random.fold_in(key, k)[None]
-            z, rates = posterior.sample_and_rates(particle_key, prior, sampled)
-            return -own.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
+            own_key = jax.random.fold_in(key, k)
+            return _weigh(own_key, model, params, image, posterior, prior)
 
         def several(i: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.vmap(particle)(i * chunk + jnp.arange(chunk))
@@ -143,7 +229,32 @@ def log_likelihood(
     # float32 products in full, also where the device would round them (TF32).
     with jax.default_matmul_precision("highest"):
         keys = example_keys(key, batch_size(x))
-        return jax.lax.map(one_image, (x, keys), batch_size=images)
+        return in_parts(one_image, (x, keys), images)
+
+
+def _prior(model: Model | ConditionalModel, params: Params, x: X) -> Distribution:
+    return conditioned(model, x)[0].prior(params)
+
+
+def _posterior(
+    model: Model | ConditionalModel, params: Params, image: X
+) -> Distribution:
+    own, image = conditioned(model, image)
+    return own.encode(params, image)
+
+
+def _weigh(
+    key: Key,
+    model: Model | ConditionalModel,
+    params: Params,
+    image: X,
+    posterior: Distribution,
+    prior: Distribution,
+) -> tuple[jax.Array, jax.Array]:
+    """The distortion and rate of one particle of a batch of one image, `[]` each."""
+    own, image = conditioned(model, image)
+    z, rates = posterior.sample_and_rates(key[None], prior, sampled)
+    return -own.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
 
 
 def _block(num_chunks: int, least: int) -> int:
