@@ -8,7 +8,6 @@ A ratio is that of two runs of one round, so a machine that slows down for a min
 slows both; the figure is the median over the rounds.
 """
 
-import contextlib
 import importlib.util
 import inspect
 import os
@@ -23,9 +22,17 @@ import numpy as np
 
 from experiments.errors import UserError
 from experiments.estimators import estimators
+from experiments.likelihood_speed import likelihood
 from experiments.peers.product import SIZE
+from experiments.peers.rounds import (
+    grey_images,
+    ratios,
+    save,
+    spread,
+    summary,
+    time_epochs,
+)
 from experiments.peers.turns import (
-    Run,
     contender,
     interleaved,
     num_cores,
@@ -49,7 +56,7 @@ CONV_TARGET = 1.2  # times PyTorch
 
 
 def benchmark(
-    name: Literal["mlp", "conv", "estimators"] = "mlp",
+    name: Literal["mlp", "conv", "likelihood", "estimators"] = "mlp",
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -60,11 +67,12 @@ def benchmark(
     num_draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measures speed against peers (mlp, conv) or the noise of gradients (estimators).
+    """Measures speed against peers, or the noise of gradients (estimators).
 
     Args:
-      name: which benchmark: mlp and conv time training epochs, estimators compares
-        estimators of the gradient of importance-weighted bounds.
+      name: which benchmark: mlp and conv time training epochs, likelihood the
+        importance-weighted estimate of log p(x), and estimators compares estimators of
+        the gradient of importance-weighted bounds.
       dataset: such as `fashion_mnist` or `idx:FOLDER`; its training images. Default:
         random grey images of 28 x 28.
       data_dir: folder of the idx files of a named data set.
@@ -221,30 +229,9 @@ def conv(
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "mlp": mlp,
     "conv": conv,
+    "likelihood": likelihood,
     "estimators": estimators,
 }
-
-
-def save(folder: str, name: str, array: np.ndarray) -> Path:
-    """The file that holds an array, for another process."""
-    path = Path(folder, f"{name}.npy")
-    np.save(path, array)
-    return path
-
-
-def time_epochs(
-    files: dict[str, tuple[str, Path]], num_pairs: int, num_epochs: int, seed: int
-) -> dict[str, list[Answer]]:
-    """Runs of every contender, `(program, images)`, after one that compiles."""
-    with contextlib.ExitStack() as stack:
-        runs = {}
-        for who, (program, images) in files.items():
-            run = stack.enter_context(contender(program, images, seed))
-            runs[who] = repeated(run, num_epochs)
-        say("warm-up and compilation")
-        interleaved(runs, 1)
-        say(f"{num_pairs} rounds of {', '.join(runs)}")
-        return interleaved(runs, num_pairs)
 
 
 def time_starts(one_batch: Path, num_pairs: int) -> dict[str, list[float]]:
@@ -273,54 +260,12 @@ def flops_per_image(num_pixels: int) -> int:
     return 2 * (3 * forward - first)
 
 
-def grey_images(
-    dataset: str | None, data_dir: str | None, num_images: int, seed: int
-) -> tuple[np.ndarray, str]:
-    """At most `num_images` images `[N, D]` of 0 to 255 in uint8, and what they are."""
-    if dataset is not None:
-        from vaejax.data import load
-
-        loaded = load(dataset, data_dir=data_dir, validation_fraction=0)
-        image = loaded.train.image[:num_images]
-        grey = np.round(image.reshape(len(image), -1) / loaded.scale * 255)
-        return grey.astype(np.uint8), f"{len(grey):,} training images of {dataset}"
-    generator = np.random.default_rng(seed)
-    codes = generator.standard_normal((num_images, 10), np.float32)
-    logits = codes @ generator.standard_normal((10, 784), np.float32)
-    grey = (255 / (1 + np.exp(-logits))).astype(np.uint8)
-    return grey, f"{num_images:,} random images of 28 x 28"
-
-
-def repeated(run: Run, num_epochs: int) -> Run:
-    """Several epochs as one run: the sum of the seconds, the value of the last."""
-
-    def several() -> Answer:
-        answers = [run() for _ in range(num_epochs)]
-        return Answer(sum(answer.seconds for answer in answers), answers[-1].value)
-
-    return several
-
-
 def first_step_seconds(one_batch: Path) -> float:
     """From the start of a process to the end of its first step, with compilation."""
     start = time.perf_counter()
     with contender("vaejax_vae", one_batch, seed=0) as run:
         run()
         return time.perf_counter() - start
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and range."""
-    return {
-        "median": statistics.median(values),
-        "min": min(values),
-        "max": max(values),
-    }
-
-
-def ratios(slow: list[float], fast: list[float]) -> list[float]:
-    """One ratio a round."""
-    return [s / f for s, f in zip(slow, fast, strict=True)]
 
 
 def epoch_figures(
@@ -420,11 +365,4 @@ def table(result: dict[str, Any]) -> str:
             f"target <= {TARGETS['max_import_ratio']}",
             f"Medians and ranges of {result['num_pairs']} rounds.",
         ]
-    )
-
-
-def spread(figure: dict[str, float], form: str = ".2f") -> str:
-    """A median and its range."""
-    return (
-        f"{figure['median']:{form}} ({figure['min']:{form}} to {figure['max']:{form}})"
     )

@@ -1195,7 +1195,7 @@ MUTATIONS = (
     Mutation(
         "the memory inside of a loop or call is forgotten",
         "evaluate/memory.py",
-        "inside = max(map(_peak, _jaxprs(equation.params)), default=0)",
+        "inside = max(map(_peak, jaxprs_in_params(equation.params)), default=0)",
         "inside = 0",
         "evaluate/test_memory.py::test_it_is_the_most_that_is_alive_at_one_time",
     ),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 HIDDEN, LATENT, BATCH, LEARNING_RATE = 400, 20, 128, 1e-3  # the same for everyone
+NUM_PARTICLES = 1000  # of an importance-weighted estimate
 CHANNELS = (32, 64)  # of the convolutions
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import vaejax
 from experiments import benchmark as bench
+from experiments.peers import rounds
 from experiments.peers.worker import BATCH, HIDDEN, LATENT
 
 
@@ -74,10 +75,20 @@ def test_it_runs_end_to_end_without_its_peers(capsys):
     }
 
 
+@pytest.mark.slow
+def test_the_likelihood_runs_end_to_end(capsys):
+    result = bench.benchmark("likelihood", num_images=20, num_pairs=1)
+    assert "of the rate of a product" in capsys.readouterr().out
+    assert json.loads(json.dumps(result)) == result
+    assert -784 * math.log(2) - 200 < result["log_likelihood"]["vaejax"] < -300
+    assert 0 < result["fraction"]["min"] <= result["fraction"]["max"]
+
+
 def test_a_peer_that_is_not_installed_is_null_and_the_table_says_what_to_install(
     monkeypatch, capsys
 ):
-    monkeypatch.setattr(bench, "contender", pretender)
+    for module in (bench, rounds):
+        monkeypatch.setattr(module, "contender", pretender)
     monkeypatch.setattr(bench, "python_seconds", lambda code: 1.0)
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     result = bench.benchmark(num_images=BATCH, num_pairs=2)
@@ -108,3 +119,10 @@ class pretender:  # noqa: N801, stands in for a function
 def test_a_mistake_is_told_before_anything_starts(arguments, message):
     with pytest.raises(ValueError, match=message):
         bench.benchmark(**arguments)
+
+
+def test_a_flag_of_another_benchmark_is_refused():
+    with pytest.raises(ValueError, match="--num-epochs is no flag of benchmark lik"):
+        bench.benchmark("likelihood", num_epochs=2)
+    with pytest.raises(ValueError, match="at least 1, got 0 and 5"):
+        bench.benchmark("likelihood", num_images=0)

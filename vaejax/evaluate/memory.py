@@ -1,12 +1,12 @@
 """Bounded memory: what a function needs by its shapes, and many rows in few parts."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Var
+from jax.extend.core import Jaxpr, Var, jaxprs_in_params
 
 
 def live_bytes(function: Callable[..., Any], *args: Any) -> int:
@@ -72,7 +72,7 @@ def _peak(jaxpr: Jaxpr) -> int:
     for i, equation in enumerate(jaxpr.eqns):
         made = {v: _num_bytes(v) for v in equation.outvars}
         done = {v for v in _variables(equation) if last_read[v] == i}
-        inside = max(map(_peak, _jaxprs(equation.params)), default=0)
+        inside = max(map(_peak, jaxprs_in_params(equation.params)), default=0)
         reused = 0
         if not inside and len(made) == 1 and _is_elementwise(equation):
             reused = max((live[v] for v in done & live.keys()), default=0)
@@ -100,13 +100,3 @@ def _num_bytes(variable: Any) -> int:
     return math.prod(getattr(variable.aval, "shape", ())) * getattr(
         dtype, "itemsize", 0
     )
-
-
-def _jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
-    """The programs inside of an operation: a loop's body, the branches of a choice."""
-    for value in params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, Jaxpr):
-                yield part
