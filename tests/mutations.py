@@ -827,7 +827,7 @@ MUTATIONS = (
         "microbatches.py",
         "return on_each_device(own)(params, keys, x)",
         "return own(params, keys, x)",
-        "test_microbatches.py::test_a_step_has_one_sum_over_devices[jit-2]",
+        "test_microbatches.py::test_a_step_has_one_sum_over_devices",
     ),
     Mutation(
         "an average that remembers the first parameters",
