@@ -168,6 +168,18 @@ def test_where_the_estimate_is_too_low_the_compiled_program_is_asked(monkeypatch
     assert within.shape > (images, chunk)
 
 
+def test_without_a_bound_any_model_and_any_number_of_images_has_an_estimate():
+    model, x = pictures(networks.mlp(hidden=[40]))
+    params = model.init(jax.random.key(0), x[:1])
+    assert tile(model, params, x, 10, None) == (100, 10)  # all at once
+    many = jax.ShapeDtypeStruct((10**6, 14, 14), "float32")  # results of 36 MB
+    images, chunk = tile(model, params, many, 1000, None)
+    assert images * chunk > 1000
+    large, x = pictures(networks.mlp(hidden=[2**22]))  # 17 MB a layer
+    params = jax.eval_shape(large.init, jax.random.key(0), x[:1])
+    assert tile(large, params, x, 10, None) == (1, 1)
+
+
 def test_no_images_have_no_estimates():
     estimate, terms = log_likelihood(jax.random.key(0), MODEL, PARAMS, X[:0], 10)
     assert estimate.shape == terms["pareto_k"].shape == (0,)

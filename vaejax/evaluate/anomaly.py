@@ -14,7 +14,7 @@ import numpy as np
 from vaejax.base import ConditionalModel, Key, Model, Params, X, split
 from vaejax.batch import batch_size, example_keys
 from vaejax.evaluate.gap import inference_gap
-from vaejax.evaluate.likelihood import MEMORY, log_likelihood
+from vaejax.evaluate.likelihood import log_likelihood
 from vaejax.models import conditioned
 
 
@@ -26,7 +26,7 @@ def anomaly_scores(
     num_particles: int = 100,
     *,
     stored: np.ndarray | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> dict[str, jax.Array]:
     r"""Scores of every image, in nats: the higher, the more anomalous.
 
