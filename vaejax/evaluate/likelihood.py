@@ -23,7 +23,7 @@ from vaejax.evaluate.pareto import pareto_k, tail_size
 from vaejax.models import conditioned
 from vaejax.rates import sampled
 
-MEMORY = 2**24  # bytes; on a CPU four times as many took twice the time
+MEMORY = 2**22  # bytes; above this, malloc may return freed pages to the system
 
 
 class Sums(NamedTuple):
@@ -68,7 +68,7 @@ def log_likelihood(
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: K, at least 1.
       memory: bytes, at most, of results and intermediate results, on each device; x
-        and the parameters are not counted. Default: 16 MiB beside the results, best on
+        and the parameters are not counted. Default: 4 MiB beside the results, best on
         a CPU, or what one particle of one image needs. A GPU likes more.
 
     Returns:
