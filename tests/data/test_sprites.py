@@ -180,8 +180,13 @@ def test_load_gives_it_as_any_other_named_set(monkeypatch):
     assert dataset.train.image.dtype == bool
     assert dataset.train.label.dtype == np.int32
     assert dataset.scale == 1
-    with pytest.raises(DataError, match="splits of this set are fixed"):
-        load("sprites", validation="sprites")
+    assert load("sprites:16").train.image.shape == (30, 16, 16)
+    for spec in ("sprites", "sprites:16"):
+        with pytest.raises(DataError, match="splits of this set are fixed"):
+            load(spec, validation="sprites")
+    for spec in ("sprites:", "sprites:7", "sprites:65", "sprites:1e1", "sprites: 16"):
+        with pytest.raises(DataError, match="sprites:SIZE"):
+            load(spec)
     with pytest.raises(DataError, match=r"Did you mean sprites\?"):
         load("sprite")
 

@@ -6,6 +6,7 @@ spec                  what it is
 digits                scikit-learn's: 1,197 + 200 + 400 images of 8 x 8, scale 16
 mnist, fashion_mnist  idx files in data_dir: 50,000 + 10,000 + 10,000 of 28 x 28
 sprites               drawn: 20,000 + 2,000 + 2,000 binary shapes, 64 x 64, scale 1
+sprites:SIZE          the same, SIZE x SIZE, from 8 to 64
 idx:FOLDER            idx files of any event shape; t10k files are the test split
 npz:FILE              `image` or `x` [N, *event], and perhaps `label` [N]
 tfds:NAME             any set of tensorflow-datasets that needs no TensorFlow
@@ -31,6 +32,8 @@ from vaejax.data.npz import read_npz
 from vaejax.data.sprites import sprites, sprites_splits
 from vaejax.data.tfds import load_tfds
 from vaejax.data.untrusted import home
+
+SPRITES = tuple(str(size) for size in range(8, 65))  # heights that are drawn
 
 
 class Source(NamedTuple):
@@ -76,7 +79,7 @@ def load(
     source = read(spec, data_dir, cache_dir)
     train, held = source.train, source.validation
     if validation is not None:
-        if spec in NAMED or spec == "sprites":
+        if spec in NAMED or spec.partition(":")[0] == "sprites":
             remedy = "Leave `validation` out: the splits of this set are fixed."
             raise DataError(spec, "validation", "none", validation, remedy)
         other = read(validation, data_dir, cache_dir)
@@ -122,10 +125,17 @@ def read(spec: str, data_dir: str | None, cache_dir: str | None) -> Source:
     if not colon and spec in NAMED:
         named_splits = load_named(spec, data_dir, cache_dir)
         return Source(*named_splits, scale=NAMED[spec].scale)
-    if spec == "sprites":
-        return Source(**sprites_splits(sprites()), scale=1.0)
+    if spec == "sprites" or (kind == "sprites" and rest in SPRITES):
+        return Source(**sprites_splits(sprites(), int(rest or 64)), scale=1.0)
     if kind not in ("idx", "npz", "tfds") or not rest:
-        specs = [*NAMED, "sprites", "idx:FOLDER", "npz:FILE", "tfds:NAME"]
+        specs = [
+            *NAMED,
+            "sprites",
+            "sprites:SIZE",
+            "idx:FOLDER",
+            "npz:FILE",
+            "tfds:NAME",
+        ]
         close = difflib.get_close_matches(spec, specs, 1)
         remedy = f"Did you mean {close[0]}?" if close else "Give one of these."
         raise DataError(spec, "dataset", "one of " + ", ".join(specs), spec, remedy)
