@@ -40,6 +40,7 @@ from experiments.peers.turns import (
     say,
 )
 from experiments.peers.worker import BATCH, HIDDEN, LATENT, Answer
+from experiments.sweep_speed import sweep
 
 PEERS = {"torch": "PyTorch's plain loop", "numpyro": "numpyro's compiled epoch"}
 DEPENDENCIES = "import jax, flax.linen, optax, chex"
@@ -56,7 +57,7 @@ CONV_TARGET = 1.2  # times PyTorch
 
 
 def benchmark(
-    name: Literal["mlp", "conv", "likelihood", "estimators"] = "mlp",
+    name: Literal["mlp", "conv", "likelihood", "sweep", "estimators"] = "mlp",
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -71,7 +72,8 @@ def benchmark(
 
     Args:
       name: which benchmark: mlp and conv time training epochs, likelihood the
-        importance-weighted estimate of log p(x), and estimators compares estimators of
+        importance-weighted estimate of log p(x), sweep many runs as one program
+        against one after the other, and estimators compares estimators of
         the gradient of importance-weighted bounds.
       dataset: such as `fashion_mnist` or `idx:FOLDER`; its training images. Default:
         random grey images of 28 x 28.
@@ -230,6 +232,7 @@ BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "mlp": mlp,
     "conv": conv,
     "likelihood": likelihood,
+    "sweep": sweep,
     "estimators": estimators,
 }
 

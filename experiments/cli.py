@@ -33,6 +33,7 @@ from experiments.workdir import finite
 VERBS = (
     "compare",
     "train",
+    "sweep",
     "evaluate",
     "anomalies",
     "classifier",

@@ -153,7 +153,7 @@ def training_data(run: Run) -> vaejax.data.Dataset:
         data_dir=data["data_dir"],
         validation=data["validation"],
         validation_fraction=data["validation_fraction"],
-        seed=training["seed"],
+        seed=data.get("seed", training["seed"]),  # of a sweep's run, that of the sweep
     )
     for part in PARTS:
         split = getattr(images, part)

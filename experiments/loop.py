@@ -179,7 +179,7 @@ def _end_of_epoch(
     log: Callable[[dict[str, Any]], None],
 ) -> bool:
     """Scores and logs; returns whether this is the best state so far."""
-    means = _worth_telling(notes["so_far"])
+    means = worth_telling(notes["so_far"])
     scores = score(local(state))
     with _logged(log, step):
         check_finite(step, scores)
@@ -195,7 +195,7 @@ def _end_of_epoch(
     return True
 
 
-def _worth_telling(told: dict[str, Any]) -> dict[str, Any]:
+def worth_telling(told: dict[str, Any]) -> dict[str, Any]:
     """Means, the number of steps skipped, and what was not finite if anything was."""
     silent = {"taken", *tally.LONGEST, *tally.ROWS}
     return {

@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
     """What is trained: a model, and its objective at any step."""
 
     model: Model
-    objective: Callable[[jax.Array], Objective]
+    objective: Callable[..., Objective]  # (step), and weights to replace by keyword
     resolved: dict[str, Any]  # the choices that were left to us, for the settings
     schedule: schedules.Schedule = schedules.constant()  # part of the objective
 
@@ -131,7 +131,7 @@ def trains_prior(recipe: Recipe, event_shape: tuple[int, ...]) -> bool:
 
 def _scheduled(
     objective: Callable[..., Objective], schedule: Callable[..., schedules.Schedule]
-) -> Callable[[jax.Array], Objective]:
+) -> Callable[..., Objective]:
     """The objective at any step, its capacity or else its beta times the schedule.
 
     Raises:
@@ -139,7 +139,7 @@ def _scheduled(
     """
     factor = schedule()
     if getattr(schedule, "func", schedule) is schedules.constant:
-        return lambda step: objective()
+        return lambda step, **weights: objective(**weights)
     takes = inspect.signature(objective).parameters
     name = next((name for name in SCHEDULED if name in takes), None)
     if name is None:
@@ -153,7 +153,12 @@ def _scheduled(
             f"{', '.join(able)}."
         )
     full = takes[name].default
-    return lambda step: objective(**{name: factor(step) * full})
+
+    def at(step: jax.Array, **weights: Any) -> Objective:
+        scaled = {name: factor(step) * weights.get(name, full)}
+        return objective(**weights | scaled)
+
+    return at
 
 
 def _has_closed_form(model: Model, event_shape: tuple[int, ...]) -> bool:

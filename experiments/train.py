@@ -144,7 +144,7 @@ def _train(arguments: dict[str, Any], signalled: Callable[[], int]) -> dict[str,
     if finished is not None:
         return finished
     say(f"settings: {json.dumps(settings)}")
-    _, state = folder.start(settings, _first_images(settings, images), allow=outside)
+    _, state = folder.start(settings, first_images(settings, images), allow=outside)
     if source is not None:
         state = state._replace(params=_exchanged(state.params, source))
     epoch, place, data = _compiled(settings, recipe, images, arguments)
@@ -286,7 +286,7 @@ def _validation(
     return validate
 
 
-def _first_images(settings: dict[str, Any], images: vaejax.data.Dataset) -> jax.Array:
+def first_images(settings: dict[str, Any], images: vaejax.data.Dataset) -> jax.Array:
     """Training images drawn by the seed, as the model sees them, to initialise from."""
     seed, image = settings["training"]["seed"], images.train.image
     order = np.argsort(np.random.PCG64([seed, 1]).random_raw(len(image)))

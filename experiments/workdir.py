@@ -59,6 +59,11 @@ def load(workdir: str | Path, *, allow: Collection[str] = ()) -> Run:
     """
     folder = Path(workdir)
     settings = read_settings(folder)
+    if isinstance(runs := settings.get("runs"), list) and runs:
+        raise UserError(
+            f"{folder} holds a sweep of {len(runs)} runs: give the folder of one of "
+            f"them, such as {folder / str(runs[0])[:100]}."
+        )
     recipe, init, shape = prepared(settings, allow=allow)
     x = jax.ShapeDtypeStruct((NUM_INIT, *shape), jnp.float32)
     try:

@@ -1,5 +1,6 @@
 """What latent dimensions carry, whether q(z|x) is right, and what its axes mean."""
 
+import re
 from typing import Any
 
 import jax
@@ -7,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.encode import posterior_moments
-from experiments.evaluation.subject import NotMeasuredError, Subject, ask, number
+from experiments.evaluation.subject import (
+    Images,
+    NotMeasuredError,
+    Subject,
+    ask,
+    number,
+)
+from experiments.workdir import Run
 from vaejax import evaluate
 from vaejax.base import Key
 from vaejax.data import factor_values, render, sprites
@@ -91,13 +99,31 @@ def structure(key: Key, subject: Subject) -> dict[str, Any]:
 
 def disentanglement(key: Key, subject: Subject) -> dict[str, Any]:
     """Scores of the codes of held-out images, and of images drawn for the purpose."""
-    if subject.name not in ("sprites", "sprites (test)"):
+    scores = factor_scores(key, subject.run, subject.name, subject.held_out)
+    return {n: number(score.value, score.error) for n, score in scores.items()}
+
+
+def factor_scores(
+    key: Key, run: Run, name: str, images: Images
+) -> dict[str, evaluate.disentanglement.Score]:
+    """What the codes of sprites know of the factors that made them.
+
+    Args:
+      key: of the images drawn for the purpose.
+      run: whose codes.
+      name: of the images.
+      images: of the test split.
+
+    Raises:
+      NotMeasuredError: if they are no sprites.
+    """
+    if re.fullmatch(r"sprites(:\d+)?( \(test\))?", name) is None:
         raise NotMeasuredError(
             "The factors that made these images are not known; those of sprites are."
         )
-    factors, size = sprites(), subject.held_out.x.shape[1]
-    places = split_factors(factors)["test"][subject.held_out.rows]
-    codes, _ = posterior_moments(subject.run, subject.held_out.x)
+    factors, size = sprites(), images.x.shape[1]
+    places = split_factors(factors)["test"][images.rows]
+    codes, _ = posterior_moments(run, images.x)
     importance = evaluate.dci(codes, places)
     scores = {
         "mutual_information_gap": evaluate.mutual_information_gap(codes, places),
@@ -112,7 +138,7 @@ def disentanglement(key: Key, subject: Subject) -> dict[str, Any]:
 
     @jax.jit
     def encode(x: jax.Array) -> jax.Array:
-        return jnp.asarray(subject.model.encode(subject.params, x).mean())
+        return jnp.asarray(run.model.encode(run.state.params, x).mean())
 
     def draw(key: Key, indices: jax.Array) -> jax.Array:
         del key
@@ -120,9 +146,9 @@ def disentanglement(key: Key, subject: Subject) -> dict[str, Any]:
         return jnp.asarray(image, jnp.float32)
 
     try:
-        jax.eval_shape(encode, subject.held_out.x[:1])
+        jax.eval_shape(encode, images.x[:1])
     except TypeError:  # no mean in closed form
-        return {n: number(score.value, score.error) for n, score in scores.items()}
+        return scores
     beta_key, factor_key = jax.random.split(key)
     points: dict[str, int] = {"num_train": NUM_POINTS, "num_test": NUM_POINTS}
     scores["beta_vae_score"] = evaluate.beta_vae_score(
@@ -131,7 +157,7 @@ def disentanglement(key: Key, subject: Subject) -> dict[str, Any]:
     scores["factor_vae_score"] = evaluate.factor_vae_score(
         factor_key, encode, draw, factors.sizes, num_each=NUM_EACH, **points
     )
-    return {n: number(score.value, score.error) for n, score in scores.items()}
+    return scores
 
 
 def check_prior(subject: Subject) -> None:
