@@ -334,18 +334,18 @@ MUTATIONS = (
     ),
     Mutation(
         "the same order in every epoch",
-        "train.py",
+        "epoch.py",
         "jax.random.bits(stream(key, ORDER, epoch), (total,))",
         "jax.random.bits(stream(key, ORDER, 0), (total,))",
-        "test_train.py::test_an_epoch_sees_each_example_at_most_once_in_another_order_"
+        "test_epoch.py::test_an_epoch_sees_each_example_at_most_once_in_another_order_"
         "each_time",
     ),
     Mutation(
         "an epoch that starts again where it crosses its end",
-        "train.py",
+        "epoch.py",
         "rows = jnp.concatenate([this, following])",
         "rows = jnp.concatenate([this, this])",
-        "test_train.py::test_segments_of_any_lengths_are_the_epochs_bit_for_bit_in_one_"
+        "test_epoch.py::test_segments_of_any_lengths_are_the_epochs_bit_for_bit_in_one_"
         "program",
     ),
     Mutation(
@@ -800,11 +800,46 @@ MUTATIONS = (
         "term[1]",
     ),
     Mutation(
+        "steps on trial that are not taken back",
+        "trial.py",
+        "lambda: (old.params, old.opt_state)",
+        "lambda: (new.params, new.opt_state)",
+        "test_trial.py::test_how_many_are_on_trial_changes_no_bit_and_no_count",
+    ),
+    Mutation(
+        "the tally of steps that were taken back",
+        "trial.py",
+        "jnp.where(stands, new, old), told, sums",
+        "new, told, sums",
+        "test_trial.py::test_how_many_are_on_trial_changes_no_bit_and_no_count",
+    ),
+    Mutation(
+        "steps taken back are not taken again",
+        "trial.py",
+        "done + jnp.where(stands, num, 0)",
+        "done + num",
+        "test_trial.py::test_how_many_are_on_trial_changes_no_bit_and_no_count",
+    ),
+    Mutation(
+        "one step of a trial forgives the one before",
+        "trial.py",
+        "skipped=state.skipped | (skipped > 0)",
+        "skipped=skipped > 0",
+        "test_trial.py::test_a_step_with_a_guard_of_its_own_is_believed",
+    ),
+    Mutation(
+        "a trial forgets the skipped steps before it",
+        "trial.py",
+        "jnp.where(new.skipped, before + 1, 0)",
+        "jnp.where(new.skipped, 1, 0)",
+        "test_trial.py::test_a_row_of_skipped_steps_goes_on_from_before_the_trial",
+    ),
+    Mutation(
         "means over all steps, the skipped ones too",
         "tally.py",
         "return known / xp.maximum(taken, 1)",
         "return known / xp.maximum(taken + skipped, 1)",
-        "test_train.py::test_the_means_of_many_steps_are_those_of_the_steps_taken",
+        "test_trial.py::test_the_means_of_many_steps_are_those_of_the_steps_taken",
     ),
     Mutation(
         "micro-batches that are added up, not averaged",

@@ -13,9 +13,10 @@ import vaejax
 from tests import poison, toy
 from vaejax import averaged, averaged_params
 from vaejax.base import Objective
+from vaejax.epoch import train_epoch
 from vaejax.moving_average import toward
 from vaejax.objectives import elbo
-from vaejax.train import init_state, train_epoch, train_step
+from vaejax.train import init_state, train_step
 
 MODEL, OPTIMIZER, X = toy.small_vae(hidden=()), optax.adam(0.05), toy.bits()
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests import toy
 from vaejax import skip_large_gradients
+from vaejax.epoch import train_epoch
 from vaejax.objectives import elbo
-from vaejax.train import init_state, train_epoch, train_step
+from vaejax.train import init_state, train_step
 
 
 def run(optimizer, norms):

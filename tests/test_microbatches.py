@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 import vaejax
 from tests import toy
 from tests.rows import ROWS
+from vaejax.epoch import train_epoch
 from vaejax.objectives import elbo, iwae
-from vaejax.train import train_epoch, train_step
+from vaejax.train import train_step
 
 MODEL, OPTIMIZER = toy.small_vae(), optax.sgd(0.01)  # Adam would hide a factor
 IMAGES = toy.bits(16 * 5)

@@ -15,9 +15,10 @@ from tests.rows import ROWS, flip
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Objective
 from vaejax.distributions import Normal
+from vaejax.epoch import train_epoch
 from vaejax.objectives import denoising, elbo, iwae, reconstruction
 from vaejax.rates import path_derivative, sampled
-from vaejax.train import train_epoch, train_step
+from vaejax.train import train_step
 
 BATCH, NUM_STEPS = 8, 50
 IMAGES = toy.bits(BATCH * NUM_STEPS + 3, 4)

@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 import vaejax
 from tests import toy
 from vaejax.checkpoint import params_sha256
+from vaejax.epoch import epoch_order
 from vaejax.objectives import elbo
-from vaejax.train import epoch_order
 
 pytest.importorskip("grain")
 

@@ -17,6 +17,7 @@ from tests import toy
 from tests.rows import BATCH, ROWS, flip
 from vaejax import evaluate, likelihoods, networks, posteriors, priors, tally, watched
 from vaejax.base import ConditionalModel
+from vaejax.epoch import train_epoch
 from vaejax.objectives import (
     conditional,
     denoising,
@@ -26,7 +27,7 @@ from vaejax.objectives import (
     reconstruction,
 )
 from vaejax.rates import sampled
-from vaejax.train import TrainState, init_state, train_epoch, train_step
+from vaejax.train import TrainState, init_state, train_step
 
 LINEAR = toy.linear_gaussian()
 MODEL, SGD = LINEAR.model(), optax.sgd(0.0)

@@ -29,6 +29,8 @@ from vaejax.base import Distribution as Distribution
 from vaejax.base import Family as Family
 from vaejax.base import Model as Model
 from vaejax.base import Objective as Objective
+from vaejax.epoch import train_chunk as train_chunk
+from vaejax.epoch import train_epoch as train_epoch
 from vaejax.large_gradients import skip_large_gradients as skip_large_gradients
 from vaejax.models import (
     conditional_latent_variable_model as conditional_latent_variable_model,
@@ -41,8 +43,6 @@ from vaejax.streamed import streamed as streamed
 from vaejax.train import TrainState as TrainState
 from vaejax.train import init_state as init_state
 from vaejax.train import optimizers as optimizers
-from vaejax.train import train_chunk as train_chunk
-from vaejax.train import train_epoch as train_epoch
 from vaejax.train import train_step as train_step
 from vaejax.watched import watched as watched
 

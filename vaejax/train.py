@@ -1,23 +1,21 @@
-"""Train state, step and compiled epoch: pure functions; no device, no file, no clock.
+"""Train state and step: pure functions; no device, no file, no clock.
 
 Randomness is a pure function of (key, step, position in the global batch), and the
 order of the data of (key, epoch): the key in the state never changes, so a run that
 was stopped and resumed is bit-identical to one that was not.
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from vaejax import moving_average, tally
+from vaejax import moving_average
 from vaejax.base import ConditionalModel, Key, Metrics, Model, Objective, Params, X
 from vaejax.batch import batch_size as num_examples
-from vaejax.batch import example_keys, local_rows, spread
+from vaejax.batch import example_keys
 from vaejax.microbatches import mean_gradient
 
 PURPOSES = NOISE, ORDER, PREPARE = range(3)  # what a key is for
@@ -30,7 +28,8 @@ class TrainState(NamedTuple):
     params: Params  # of the model, and under "objective" of an objective that learns
     opt_state: optax.OptState
     key: Key  # never split: each purpose and step folds its own
-    skipped: jax.Array  # `[]` int32, steps in a row up to here that changed nothing
+    skipped: jax.Array  # `[]` int32, steps in a row up to here that changed nothing;
+    # in `train_epoch`, bool: steps on trial, one of which was not finite
 
 
 def stream(key: Key, purpose: int, index: jax.Array | int) -> Key:
@@ -124,7 +123,8 @@ def train_step(
 
     grads, metrics = mean_gradient(mean_loss, num_microbatches, state.params, keys, x)
     seen = moving_average.hide(grads)  # keeps what is not finite
-    norm = optax.tree.norm(seen)
+    # A barrier, lest squares that an optimizer needs too be written out for both.
+    norm = optax.tree.norm(jax.lax.optimization_barrier(seen))
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
 
     def update() -> tuple[Params, optax.OptState]:
@@ -132,169 +132,16 @@ def train_step(
         updates = moving_average.route(updates, grads)
         return optax.apply_updates(state.params, updates), new
 
-    # A branch: on a CPU, a select takes another tenth of a step of an MLP.
-    params, opt_state = jax.lax.cond(
-        finite, update, lambda: (state.params, state.opt_state)
-    )
-    skipped = jnp.where(finite, 0, state.skipped + 1)
+    if state.skipped.dtype == bool:  # whoever put it on trial may take it back
+        params, opt_state = update()
+        skipped = state.skipped | ~finite
+    else:  # a branch: on a CPU, a select takes another tenth of a step of an MLP
+        params, opt_state = jax.lax.cond(
+            finite, update, lambda: (state.params, state.opt_state)
+        )
+        skipped = jnp.where(finite, 0, state.skipped + 1)
     new = TrainState(state.step + 1, params, opt_state, state.key, skipped)
     return new, objective.summary(metrics) | {"gradient_norm": norm}
-
-
-Step = Callable[[TrainState, X], tuple[TrainState, Metrics]]
-
-
-def unchanged(key: Key, x: X) -> X:
-    """The `prepare` of data that the model reads as it is."""
-    return x
-
-
-def epoch_order(
-    key: Key, epoch: jax.Array | int, total: int, batch_size: int
-) -> jax.Array:
-    """The rows that an epoch visits, whole batches one after the other, int32.
-
-    A function of its arguments alone, on the device and on the host.
-    """
-    return _sorted(_bits(key, epoch, total), batch_size)
-
-
-def _bits(key: Key, epoch: jax.Array | int, total: int) -> jax.Array:
-    return jax.random.bits(stream(key, ORDER, epoch), (total,))
-
-
-def _sorted(bits: jax.Array, batch_size: int) -> jax.Array:
-    whole = len(bits) // batch_size * batch_size
-    return jnp.argsort(bits)[:whole].astype(jnp.int32)
-
-
-def train_epoch(
-    step: Step,
-    batch_size: int,
-    state: TrainState,
-    *,
-    data: X,
-    num_steps: int | jax.Array | None = None,
-    prepare: Callable[[Key, X], X] = unchanged,
-) -> tuple[TrainState, Metrics]:
-    """Many steps as one program, over data that stays on the device.
-
-    Apply the first two arguments, then compile, donating the state:
-    `jax.jit(functools.partial(train_epoch, step, 128), donate_argnums=0)`.
-
-    Epoch e visits the examples in an order that depends on (key, e) only, and drops
-    the final short batch; the next epoch drops others. Which batch comes next follows
-    from `state.step`, so an epoch may be run in segments of any lengths.
-
-    Args:
-      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`.
-      batch_size: examples per step, over all devices.
-      state: the state before the first step.
-      data: a pytree of arrays `[N, ...]` in their own dtype.
-      num_steps: how many steps, at most an epoch's; may be traced, so that segments of
-        every length share one program. Default: one epoch's, N // batch_size.
-      prepare: `(key, x) -> x` makes a batch of rows of `data` ready for the model, such
-        as `vaejax.data.binarize`; key is `[B]`, one per example.
-
-    Returns:
-      The state after the last step, and the means `[]` of the metrics over the steps
-      that were taken, with the counts of `vaejax.tally`.
-
-    Raises:
-      ValueError: if there are fewer examples than one batch, or `num_steps` is known
-        and not from 1 to an epoch's.
-    """
-    chex.assert_equal_shape_prefix(jax.tree.leaves(data), 1)
-    total = num_examples(data)
-    epoch_steps = total // batch_size if batch_size > 0 else 0
-    if epoch_steps < 1:
-        raise ValueError(
-            f"An epoch needs at least one batch: got {total} examples and batch_size "
-            f"{batch_size}; lower batch_size or add data."
-        )
-    if num_steps is None:
-        num_steps = epoch_steps
-    elif isinstance(num_steps, jax.Array):
-        num_steps = jnp.clip(num_steps, 0, epoch_steps)
-    elif not 1 <= num_steps <= epoch_steps:
-        raise ValueError(
-            f"num_steps must be from 1 to {epoch_steps}, the steps of an epoch, "
-            f"got {num_steps}."
-        )
-    epoch, first = jnp.divmod(state.step, epoch_steps)
-
-    order = functools.partial(_sorted, batch_size=batch_size)
-    this = order(_bits(state.key, epoch, total))
-    crosses = first + num_steps > epoch_steps  # if not, one sort is enough
-    following = jax.lax.cond(
-        crosses, order, lambda bits: this, _bits(state.key, epoch + 1, total)
-    )
-    rows = jnp.concatenate([this, following]).reshape(2 * epoch_steps, batch_size)
-
-    def batch(i: jax.Array) -> X:
-        mine = local_rows(rows[first + i])
-        return jax.tree.map(lambda leaf: leaf[mine], data)
-
-    return _steps(step, state, batch, num_steps, prepare)
-
-
-def train_chunk(
-    step: Step,
-    state: TrainState,
-    *,
-    data: X,
-    num_steps: int | jax.Array | None = None,
-    prepare: Callable[[Key, X], X] = unchanged,
-) -> tuple[TrainState, Metrics]:
-    """Many steps as one program, over batches that were read from the host.
-
-    Apply the first argument, then compile, donating the state; `streamed` feeds it.
-
-    Args:
-      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`.
-      state: the state before the first step.
-      data: a pytree of arrays `[S, B, ...]`, the global batches of S steps.
-      num_steps: how many of them to take; may be traced. Default: S.
-      prepare: as in `train_epoch`.
-
-    Returns:
-      As `train_epoch`.
-    """
-    chex.assert_equal_shape_prefix(jax.tree.leaves(data), 2)
-    total, batch_size = jax.tree.leaves(data)[0].shape[:2]
-
-    def batch(i: jax.Array) -> X:
-        mine = local_rows(jnp.arange(batch_size))
-        return jax.tree.map(lambda leaf: leaf[i][mine], data)
-
-    num_steps = total if num_steps is None else jnp.clip(num_steps, 0, total)
-    return _steps(step, state, batch, num_steps, prepare)
-
-
-def _steps(
-    step: Step,
-    state: TrainState,
-    batch: Callable[[jax.Array], X],
-    num_steps: int | jax.Array,
-    prepare: Callable[[Key, X], X],
-) -> tuple[TrainState, Metrics]:
-    """Steps on this device's share of `batch(0)`, `batch(1)`, ..., and their tally."""
-
-    @jax.jit  # traced once, though its output's shape is asked for first
-    def one(state: TrainState, i: jax.Array) -> tuple[TrainState, Metrics]:
-        x = spread(batch(i))
-        keys = example_keys(stream(state.key, PREPARE, state.step), num_examples(x))
-        state, metrics = step(state, prepare(keys, x))
-        return state, tally.of_step(state.step, state.skipped, metrics)
-
-    def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> Any:
-        state, metrics = one(carry[0], i)
-        return state, tally.added(carry[1], metrics)
-
-    _, shapes = jax.eval_shape(one, state, jnp.int32(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
-    return state, tally.means(sums)
 
 
 def optimizers(

@@ -16,8 +16,8 @@ import vaejax
 from experiments import cli, health, loop
 from tests.toy_autoregressive import autoregressive
 from vaejax import likelihoods, networks, posteriors, priors, schedules, watched
+from vaejax.epoch import epoch_order
 from vaejax.objectives import elbo
-from vaejax.train import epoch_order
 
 BATCH, ADAM = 32, optax.adam(1e-2)
 DIGITS = jnp.asarray(load_digits().data[:1280] > 7, float)

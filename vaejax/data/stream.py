@@ -15,7 +15,7 @@ import numpy as np
 from vaejax.base import Key, X
 from vaejax.batch import batch_size as num_rows
 from vaejax.batch import share
-from vaejax.train import epoch_order
+from vaejax.epoch import epoch_order
 
 
 class Source(NamedTuple):

@@ -10,7 +10,8 @@ import optax
 from vaejax.base import ConditionalModel, Distribution, Key, Model, Objective, Params, X
 from vaejax.batch import batch_size as num_examples
 from vaejax.batch import example_keys
-from vaejax.train import init_state, train_epoch, train_step
+from vaejax.epoch import train_epoch
+from vaejax.train import init_state, train_step
 
 # `(key, model, params, x)` to a law of z; x `[N, ...]` is ready for the encoder.
 Sampler = Callable[[Key, Model, Params, X], Distribution]
