@@ -23,7 +23,7 @@ from vaejax.evaluate.pareto import pareto_k, tail_size
 from vaejax.models import conditioned
 from vaejax.rates import sampled
 
-MEMORY = 2**22  # bytes; above this, malloc may return freed pages to the system
+MEMORY = 2**23  # bytes; far above, malloc may return freed pages to the system
 
 
 class Sums(NamedTuple):
@@ -68,7 +68,7 @@ def log_likelihood(
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: K, at least 1.
       memory: bytes, at most, of results and intermediate results, on each device; x
-        and the parameters are not counted. Default: 4 MiB beside the results, best on
+        and the parameters are not counted. Default: 8 MiB beside the results, good on
         a CPU, or what one particle of one image needs. A GPU likes more.
 
     Returns:
@@ -154,7 +154,9 @@ def _tile(
                 f"{num_images} images: give about {math.ceil(least / share)} bytes, or "
                 "fewer images."
             )
-        images = min(num_images, free // (of_image + chunk * of_particle))
+        most = min(num_images, free // (of_image + chunk * of_particle))
+        images = _even(num_images, max(1, most))
+        chunk = min(num_particles, (free // images - of_image) // of_particle)
         if memory is None or not measure:
             return images, chunk
         lowered = tiled.lower(key, model, params, x, num_particles, images, chunk)
@@ -183,6 +185,7 @@ def tiled(
     chunk = min(chunk, num_particles)
     num_chunks, num_tail = -(-num_particles // chunk), tail_size(num_particles)
     block = _block(num_chunks, -(-num_tail // chunk))
+    chunk = -(-num_particles // (-(-num_chunks // block) * block))
     prior = _prior(model, params, x)
 
     def one_image(pair: tuple[X, Key]) -> tuple[jax.Array, Metrics]:
@@ -259,6 +262,12 @@ def _weigh(
     own, image = conditioned(model, image)
     z, rates = posterior.sample_and_rates(key[None], prior, sampled)
     return -own.decode(params, z).log_prob(image)[0], total_rate(rates)[0]
+
+
+def _even(total: int, most: int) -> int:
+    """How many at a time, at most `most`, so that the last time is about as full."""
+    times = max(1, -(-total // most))
+    return max(1, -(-total // times))
 
 
 def _block(num_chunks: int, least: int) -> int:
