@@ -197,3 +197,11 @@ def test_many_seeds_at_once_are_the_separate_runs():
         chex.assert_trees_all_close(got, state.params, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(metrics["loss"][i], own["loss"], rtol=1e-5)
     assert len(np.unique(metrics["loss"])) == num
+
+
+def test_data_that_are_closed_over_may_lie_on_the_host():
+    data = toy.bits(13, 6)
+    epoch = functools.partial(train_epoch, step, 4)
+    expected, _ = jax.jit(epoch)(start(), data=data)
+    closed, _ = jax.jit(functools.partial(epoch, data=np.asarray(data)))(start())
+    chex.assert_trees_all_close(closed.params, expected.params, rtol=1e-6)

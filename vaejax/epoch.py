@@ -108,7 +108,7 @@ def train_epoch(
 
     def batch(i: jax.Array) -> X:
         mine = local_rows(rows[first + i])
-        return jax.tree.map(lambda leaf: leaf[mine], data)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[mine], data)
 
     return _taken(step, state, batch, num_steps, prepare, num_on_trial)
 
@@ -142,7 +142,7 @@ def train_chunk(
 
     def batch(i: jax.Array) -> X:
         mine = local_rows(jnp.arange(batch_size))
-        return jax.tree.map(lambda leaf: leaf[i][mine], data)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[i][mine], data)
 
     num_steps = total if num_steps is None else jnp.clip(num_steps, 0, total)
     return _taken(step, state, batch, num_steps, prepare, num_on_trial)
