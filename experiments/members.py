@@ -67,6 +67,8 @@ def program(
         num_at_once = 1 if jax.default_backend() == "cpu" else num_members
     # A vmap, even of one, would compute both branches of every `cond`.
     side_by_side = None if num_at_once == 1 else num_at_once
+    # Side by side, all would wait for a member whose trial failed.
+    num_on_trial = 16 if num_at_once == 1 else 1
 
     def init(key: Key, x: jax.Array) -> vaejax.TrainState:
         objective = recipe.objective(jnp.int32(0))
@@ -80,7 +82,13 @@ def program(
             return vaejax.train_step(recipe.model, objective, optimizer, state, x)
 
         return vaejax.train_epoch(
-            step, batch_size, state, data=data, num_steps=num_steps, prepare=prepare
+            step,
+            batch_size,
+            state,
+            data=data,
+            num_steps=num_steps,
+            prepare=prepare,
+            num_on_trial=num_on_trial,
         )
 
     def mapped(states: Any, weights: Weights, data: Any, num_steps: jax.Array) -> Any:

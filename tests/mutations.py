@@ -1305,19 +1305,23 @@ def seed(mutation: Mutation, folder: pathlib.Path) -> None:
     path.write_text(text.replace(mutation.old, mutation.new))
 
 
-def pytest(folder: pathlib.Path, tests: list[str]) -> Finished:
+def run_tests(folder: pathlib.Path, tests: list[str]) -> Finished:
     """Runs some tests on the copy at `folder`, in a process of their own.
 
     It is forked from one that has imported what the tests do but not the library: most
     of these tests take less time than that.
     """
-    run = FORKS.Process(target=_pytest, args=(folder, tests))
+    run = FORKS.Process(target=in_child, args=(folder, tests))
     run.start()
     run.join()
-    return Finished(run.exitcode, (folder / OUTPUT).read_text())
+    output = folder / OUTPUT
+    text = output.read_text() if output.exists() else "The process died at its start."
+    code = re.search(r"^exit (\d)$", text, re.MULTILINE)  # of any thread's child
+    return Finished(int(code[1]) if code else None, text)
 
 
-def _pytest(folder: pathlib.Path, tests: list[str]) -> None:
+def in_child(folder: pathlib.Path, tests: list[str]) -> None:
+    """What the process of `run_tests` does: all it says goes to a file."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
@@ -1332,14 +1336,15 @@ def _pytest(folder: pathlib.Path, tests: list[str]) -> None:
         import vaejax
 
         assert folder in pathlib.Path(vaejax.__file__).parents
-        sys.exit(int(pytest.main([*options, *(f"tests/{t}" for t in tests)])))
+        code = pytest.main([*options, *(f"tests/{t}" for t in tests)])
+        print(f"exit {int(code)}")
 
 
 def unchanged(tests: list[str]) -> str:
     """What pytest says about the tests without any mutation, or nothing if green."""
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
-        done = pytest(pathlib.Path(name), tests)
+        done = run_tests(pathlib.Path(name), tests)
     return "" if done.returncode == 0 else done.stdout
 
 
@@ -1349,7 +1354,7 @@ def judge(mutation: Mutation) -> Outcome:
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
         seed(mutation, pathlib.Path(name))
-        done = pytest(pathlib.Path(name), [mutation.test])
+        done = run_tests(pathlib.Path(name), [mutation.test])
     failed = re.search(r"^FAILED \S*?::(.+?)( - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) or (done.returncode == 1 and failed is None):
         raise RuntimeError(

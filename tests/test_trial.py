@@ -143,3 +143,31 @@ def test_a_step_with_a_guard_of_its_own_is_believed():
 def test_none_on_trial_is_an_error():
     with pytest.raises(ValueError, match=r"num_on_trial.*at least 1, got 0"):
         train_chunk(step, start(), data=X[None], num_on_trial=0)
+
+
+def test_steps_that_all_fail_cost_one_trial():
+    """All bad: 4 steps together, which are taken back, and then each by itself."""
+    made = []
+
+    def counted(state, x):
+        jax.debug.callback(lambda _: made.append(1), x)
+        return state._replace(step=state.step + 1, skipped=state.skipped + 1), {"x": x}
+
+    zero = jnp.int32(0)
+    state = TrainState(zero, jnp.float32(0), (), jax.random.key(0), zero)
+    run = functools.partial(train_chunk, lambda state, x: counted(state, x[0]))
+    _, metrics = run(state, data=jnp.ones((16, 1)), num_on_trial=4)
+    jax.effects_barrier()
+    assert metrics["skipped"] == 16
+    assert len(made) == 4 + 16
+
+
+@pytest.mark.parametrize("num_on_trial", [1, 16])
+def test_the_number_of_steps_may_have_any_integer_type(num_on_trial):
+    with jax.enable_x64(True):
+        data = chunk_of([0] * 3)
+        state, _ = train_chunk(
+            poisoned(), start(), data=data, num_steps=np.int64(2),
+            num_on_trial=num_on_trial,
+        )  # fmt: skip
+    assert state.step == 2

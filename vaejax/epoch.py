@@ -60,16 +60,19 @@ def train_epoch(
     from `state.step`, so an epoch may be run in segments of any lengths.
 
     Args:
-      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`.
+      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`; it leaves
+        `state.key` as it is. On trial `state.skipped` is a bool: a step of your own
+        that counts by it, or that holds an epoch itself, needs `num_on_trial=1`.
       batch_size: examples per step, over all devices.
       state: the state before the first step.
-      data: a pytree of arrays `[N, ...]` in their own dtype.
+      data: a pytree of arrays `[N, ...]` in their own dtype; NumPy's, closed over,
+        become constants of the program.
       num_steps: how many steps, at most an epoch's; may be traced, so that segments of
         every length share one program. Default: one epoch's, N // batch_size.
       prepare: `(key, x) -> x` makes a batch of rows of `data` ready for the model, such
         as `vaejax.data.binarize`; key is `[B]`, one per example.
       num_on_trial: how many steps are taken before it is asked whether all were finite
-        (`vaejax.trial`). 1 needs no copy of the state, and more time.
+        (`vaejax.trial`). 1 needs no copy of the state, and as a rule more time.
 
     Returns:
       The state after the last step, and the means `[]` of the metrics over the steps
@@ -127,7 +130,7 @@ def train_chunk(
     Apply the first argument, then compile, donating the state; `streamed` feeds it.
 
     Args:
-      step: `(state, x) -> (state, metrics)`, such as a partial `train_step`.
+      step: as in `train_epoch`.
       state: the state before the first step.
       data: a pytree of arrays `[S, B, ...]`, the global batches of S steps.
       num_steps: how many of them to take; may be traced. Default: S.

@@ -91,7 +91,9 @@ def train_step(
     Where the loss or the gradient is not finite, on any device, parameters and
     optimizer stay as they are on all of them; `step` goes on, so that the next one has
     other noise and data, and `skipped` counts such steps in a row. The metrics tell
-    which term it was.
+    which term it was. (`train_epoch` takes steps on trial, with a bool for `skipped`:
+    the step is then taken whatever it is, the bool says whether one was not finite,
+    and the epoch takes them back.)
 
     Args:
       model: what is trained.

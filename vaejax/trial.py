@@ -1,10 +1,11 @@
 """Steps on trial: taken together, looked at together, and taken back together.
 
-A step that is not finite must change nothing, so where every step is looked at
-(`train_step` alone) its optimizer waits for the last gradient, and a GPU for the host.
-Here several steps are taken first. Were all finite, they stand; if not, the state from
-before them comes back, and each is taken again, on trial by itself. It costs a copy of
-the state now and then, and no number depends on it.
+A step that is not finite must change nothing, so where every step is looked at, as by
+`train_step` alone, its optimizer waits for the last gradient. Here several steps are
+taken first. Were all finite, they stand; if not, the state from before them comes back,
+and each is taken again, on trial by itself, until as many in a row were finite. It
+costs a copy of the state, and what is taken back is computed twice. How many are on
+trial changes no number, but for rounding between one and several.
 """
 
 from collections.abc import Callable
@@ -27,12 +28,12 @@ def steps(
     """Takes steps 0, 1, ... and adds up their tally.
 
     Args:
-      step: `(state, i) -> (state, metrics)`; on trial it is given `skipped` as a bool,
-        and a result that is not 0 says that it was not finite.
+      step: `(state, i) -> (state, metrics)`; of several on trial it is given `skipped`
+        as a bool, and a result that is not 0 says that it was not finite.
       state: the state before them.
       num_steps: how many; may be traced.
       num_on_trial: how many are looked at together. With 1 the step looks at itself,
-        and no copy of the state is made.
+        no copy of the state is made, and JAX can differentiate a loop of known length.
 
     Returns:
       The state after them, and the sums of `vaejax.tally`.
@@ -60,7 +61,7 @@ def steps(
 
         return jax.lax.fori_loop(0, num, body, carry)
 
-    def trial(carry: tuple[Carry, jax.Array, jax.Array]) -> Any:
+    def together(carry: tuple[Carry, jax.Array, jax.Array]) -> Any:
         (old, sums), done, doubted = carry  # so many steps ahead are taken one by one
         num = jnp.where(doubted > 0, 1, jnp.minimum(num_on_trial, num_steps - done))
         new, told = several((on_trial(old), sums), done, num, old.skipped)
@@ -79,7 +80,8 @@ def steps(
             jnp.where(failed, old.skipped + alone, 0),
         )
         sums = jax.tree.map(lambda new, old: jnp.where(stands, new, old), told, sums)
-        doubted = jnp.where(stands, jnp.maximum(doubted - 1, 0), num)
+        again = jnp.where(alone, num_on_trial - 1, num)
+        doubted = jnp.where(failed, again, jnp.maximum(doubted - 1, 0))
         return (state, sums), done + jnp.where(stands, num, 0), doubted
 
     zero = jnp.int32(0)
@@ -88,8 +90,9 @@ def steps(
     start = state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     if num_on_trial == 1:
         return several(start, 0, num_steps, zero)
+    num_steps = jnp.asarray(num_steps, jnp.int32)
     carry = start, zero, zero
-    return jax.lax.while_loop(lambda carry: carry[1] < num_steps, trial, carry)[0]
+    return jax.lax.while_loop(lambda carry: carry[1] < num_steps, together, carry)[0]
 
 
 def on_trial(state: TrainState) -> TrainState:

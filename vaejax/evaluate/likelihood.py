@@ -155,7 +155,7 @@ def _tile(
                 "fewer images."
             )
         most = min(num_images, free // (of_image + chunk * of_particle))
-        images = _even(num_images, max(1, most))
+        images = _even(num_images, most)
         chunk = min(num_particles, (free // images - of_image) // of_particle)
         if memory is None or not measure:
             return images, chunk
@@ -265,9 +265,9 @@ def _weigh(
 
 
 def _even(total: int, most: int) -> int:
-    """How many at a time, at most `most`, so that the last time is about as full."""
-    times = max(1, -(-total // most))
-    return max(1, -(-total // times))
+    """How many at a time, from 1 to `most`, so that few are computed twice."""
+    times = -(-total // max(1, most))
+    return -(-total // max(1, times)) or 1
 
 
 def _block(num_chunks: int, least: int) -> int:
