@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import vaejax
 from experiments.models import Recipe
 from vaejax.base import Key
+from vaejax.trial import NUM_ON_TRIAL
 
 AXIS = "member"
 Weights = dict[str, jax.Array]  # `[M]` each, of the objective
@@ -68,7 +69,7 @@ def program(
     # A vmap, even of one, would compute both branches of every `cond`.
     side_by_side = None if num_at_once == 1 else num_at_once
     # Side by side, all would wait for a member whose trial failed.
-    num_on_trial = 16 if num_at_once == 1 else 1
+    num_on_trial = NUM_ON_TRIAL if num_at_once == 1 else 1
 
     def init(key: Key, x: jax.Array) -> vaejax.TrainState:
         objective = recipe.objective(jnp.int32(0))

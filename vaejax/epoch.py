@@ -48,7 +48,7 @@ def train_epoch(
     data: X,
     num_steps: int | jax.Array | None = None,
     prepare: Callable[[Key, X], X] = unchanged,
-    num_on_trial: int = 16,
+    num_on_trial: int = trial.NUM_ON_TRIAL,
 ) -> tuple[TrainState, Metrics]:
     """Many steps as one program, over data that stays on the device.
 
@@ -123,7 +123,7 @@ def train_chunk(
     data: X,
     num_steps: int | jax.Array | None = None,
     prepare: Callable[[Key, X], X] = unchanged,
-    num_on_trial: int = 16,
+    num_on_trial: int = trial.NUM_ON_TRIAL,
 ) -> tuple[TrainState, Metrics]:
     """Many steps as one program, over batches that were read from the host.
 

@@ -18,6 +18,7 @@ from vaejax import tally
 from vaejax.base import Metrics
 from vaejax.train import TrainState
 
+NUM_ON_TRIAL = 16  # of an epoch, if it is not told
 Carry = tuple[TrainState, Metrics]
 Indexed = Callable[[TrainState, jax.Array], Carry]  # the step of an index
 
