@@ -6,7 +6,10 @@ A run of the oracles alone (`-m oracle`) fails if one was skipped for want of it
 import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",  # half the time to compile, which is most of the time of the tests
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
 
 import jax
 
