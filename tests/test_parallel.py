@@ -310,6 +310,36 @@ def test_100_faults_each_in_one_shard_change_no_state_on_any_device(mode):
     assert np.isfinite(metrics["loss"])
 
 
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_a_trial_is_taken_back_on_every_device_where_one_shard_fails(mode):
+    """Against one device that looks at every step: the same are taken, the same not."""
+    model, objective = toy.small_vae(4, hidden=()), poison.OBJECTIVE
+    step = functools.partial(train_step, model, objective, OPTIMIZER)
+    data = poison.batch(IMAGES)
+    kinds = jnp.array([poison.RATE, poison.DISTORTION, poison.GRADIENT])
+    data["bad"] = data["bad"].at[jnp.array([3, 90, 250])].set(kinds)
+
+    def run(compiled):
+        state = vaejax.init_state(
+            jax.random.key(0), model, objective, OPTIMIZER, IMAGES[:BATCH]
+        )
+        return jax.block_until_ready(compiled(state, data=data))
+
+    epoch = functools.partial(train_epoch, step, BATCH)
+    expected, counts = run(jax.jit(functools.partial(epoch, num_on_trial=1)))
+    assert counts["skipped"] == 3
+    trial = functools.partial(epoch, num_on_trial=16)
+    state, metrics = run(vaejax.parallelize(trial, mesh(4), mode))
+    for name in counts:
+        np.testing.assert_allclose(metrics[name], counts[name], rtol=1e-5, err_msg=name)
+    for one in copies(state):
+        for other in one[1:]:
+            np.testing.assert_array_equal(other, one[0])
+    mine, theirs = (jax.tree.leaves(s.params) for s in (state, expected))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 def test_an_estimate_for_every_image_is_that_of_one_device():
     model, state = start("elbo")
     x, params = IMAGES[:16], state.params
