@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from itertools import repeat
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -1305,13 +1306,14 @@ def seed(mutation: Mutation, folder: pathlib.Path) -> None:
     path.write_text(text.replace(mutation.old, mutation.new))
 
 
-def run_tests(folder: pathlib.Path, tests: list[str]) -> Finished:
+def run_tests(folder: pathlib.Path, tests: list[str], programs: str) -> Finished:
     """Runs some tests on the copy at `folder`, in a process of their own.
 
     It is forked from one that has imported what the tests do but not the library: most
-    of these tests take less time than that.
+    of these tests take less time than that. What one compiled, others find in the
+    folder `programs`.
     """
-    run = FORKS.Process(target=in_child, args=(folder, tests))
+    run = FORKS.Process(target=in_child, args=(folder, tests, programs))
     run.start()
     run.join()
     output = folder / OUTPUT
@@ -1320,7 +1322,7 @@ def run_tests(folder: pathlib.Path, tests: list[str]) -> Finished:
     return Finished(int(code[1]) if code else None, text)
 
 
-def in_child(folder: pathlib.Path, tests: list[str]) -> None:
+def in_child(folder: pathlib.Path, tests: list[str], programs: str) -> None:
     """What the process of `run_tests` does: all it says goes to a file."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
@@ -1331,7 +1333,11 @@ def in_child(folder: pathlib.Path, tests: list[str]) -> None:
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
+        import jax
         import pytest
+
+        jax.config.update("jax_compilation_cache_dir", programs)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
         import vaejax
 
@@ -1340,21 +1346,21 @@ def in_child(folder: pathlib.Path, tests: list[str]) -> None:
         print(f"exit {int(code)}")
 
 
-def unchanged(tests: list[str]) -> str:
+def unchanged(tests: list[str], programs: str) -> str:
     """What pytest says about the tests without any mutation, or nothing if green."""
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
-        done = run_tests(pathlib.Path(name), tests)
+        done = run_tests(pathlib.Path(name), tests, programs)
     return "" if done.returncode == 0 else done.stdout
 
 
-def judge(mutation: Mutation) -> Outcome:
+def judge(mutation: Mutation, programs: str) -> Outcome:
     """Runs the test of one mutation."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
         seed(mutation, pathlib.Path(name))
-        done = run_tests(pathlib.Path(name), [mutation.test])
+        done = run_tests(pathlib.Path(name), [mutation.test], programs)
     failed = re.search(r"^FAILED \S*?::(.+?)( - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) or (done.returncode == 1 and failed is None):
         raise RuntimeError(
@@ -1376,12 +1382,15 @@ def main() -> int:
     tests = sorted({mutation.test for mutation in MUTATIONS})
     halves = [tests[i::WORKERS] for i in range(WORKERS)]
     survived = 0
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        if complaint := "".join(pool.map(unchanged, halves)):
+    with (
+        tempfile.TemporaryDirectory() as programs,
+        concurrent.futures.ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        if complaint := "".join(pool.map(unchanged, halves, repeat(programs))):
             print(f"The tests fail without any mutation:\n{complaint}")
             return 1
         print(f"{'mutation':54} {'file':25} {'seconds':>7}  test that went red")
-        for outcome in pool.map(judge, MUTATIONS):
+        for outcome in pool.map(judge, MUTATIONS, repeat(programs)):
             name, file = outcome.mutation.name, outcome.mutation.file
             survived += not outcome.red
             red = outcome.red or "NONE: SURVIVED"
