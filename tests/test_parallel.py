@@ -187,8 +187,8 @@ def train_row(name, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ROWS)  # outermost: a worker keeps the one-device run
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
+@pytest.mark.parametrize("name", ROWS)
 def test_every_row_trains_on_four_devices_with_the_losses_of_one(name, mode):
     with jax.enable_x64(name in GROWS):
         expected, got = train_row(name, None), train_row(name, mode)
