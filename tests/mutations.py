@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 import time
-from itertools import repeat
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -1306,14 +1305,13 @@ def seed(mutation: Mutation, folder: pathlib.Path) -> None:
     path.write_text(text.replace(mutation.old, mutation.new))
 
 
-def run_tests(folder: pathlib.Path, tests: list[str], programs: str) -> Finished:
+def run_tests(folder: pathlib.Path, tests: list[str]) -> Finished:
     """Runs some tests on the copy at `folder`, in a process of their own.
 
     It is forked from one that has imported what the tests do but not the library: most
-    of these tests take less time than that. What one compiled, others find in the
-    folder `programs`.
+    of these tests take less time than that.
     """
-    run = FORKS.Process(target=in_child, args=(folder, tests, programs))
+    run = FORKS.Process(target=in_child, args=(folder, tests))
     run.start()
     run.join()
     output = folder / OUTPUT
@@ -1322,7 +1320,7 @@ def run_tests(folder: pathlib.Path, tests: list[str], programs: str) -> Finished
     return Finished(int(code[1]) if code else None, text)
 
 
-def in_child(folder: pathlib.Path, tests: list[str], programs: str) -> None:
+def in_child(folder: pathlib.Path, tests: list[str]) -> None:
     """What the process of `run_tests` does: all it says goes to a file."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
@@ -1333,11 +1331,7 @@ def in_child(folder: pathlib.Path, tests: list[str], programs: str) -> None:
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
-        import jax
         import pytest
-
-        jax.config.update("jax_compilation_cache_dir", programs)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
         import vaejax
 
@@ -1346,21 +1340,21 @@ def in_child(folder: pathlib.Path, tests: list[str], programs: str) -> None:
         print(f"exit {int(code)}")
 
 
-def unchanged(tests: list[str], programs: str) -> str:
+def unchanged(tests: list[str]) -> str:
     """What pytest says about the tests without any mutation, or nothing if green."""
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
-        done = run_tests(pathlib.Path(name), tests, programs)
+        done = run_tests(pathlib.Path(name), tests)
     return "" if done.returncode == 0 else done.stdout
 
 
-def judge(mutation: Mutation, programs: str) -> Outcome:
+def judge(mutation: Mutation) -> Outcome:
     """Runs the test of one mutation."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         copy(pathlib.Path(name))
         seed(mutation, pathlib.Path(name))
-        done = run_tests(pathlib.Path(name), [mutation.test], programs)
+        done = run_tests(pathlib.Path(name), [mutation.test])
     failed = re.search(r"^FAILED \S*?::(.+?)( - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode not in (0, 1) or (done.returncode == 1 and failed is None):
         raise RuntimeError(
@@ -1382,15 +1376,12 @@ def main() -> int:
     tests = sorted({mutation.test for mutation in MUTATIONS})
     halves = [tests[i::WORKERS] for i in range(WORKERS)]
     survived = 0
-    with (
-        tempfile.TemporaryDirectory() as programs,
-        concurrent.futures.ThreadPoolExecutor(WORKERS) as pool,
-    ):
-        if complaint := "".join(pool.map(unchanged, halves, repeat(programs))):
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        if complaint := "".join(pool.map(unchanged, halves)):
             print(f"The tests fail without any mutation:\n{complaint}")
             return 1
         print(f"{'mutation':54} {'file':25} {'seconds':>7}  test that went red")
-        for outcome in pool.map(judge, MUTATIONS, repeat(programs)):
+        for outcome in pool.map(judge, MUTATIONS):
             name, file = outcome.mutation.name, outcome.mutation.file
             survived += not outcome.red
             red = outcome.red or "NONE: SURVIVED"
