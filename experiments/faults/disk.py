@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import PAGESIZE
 from pathlib import Path
 
 from experiments.faults import runs
@@ -23,7 +24,7 @@ LIBRARY = "failing_writes.so"
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 FIRST = 10  # epochs, after which the disk fails
 LAST = 60  # epochs
-KIB, PAGE = 1024, 4096
+KIB = 1024
 
 
 def prepare(folder: Path) -> str | None:
@@ -103,8 +104,9 @@ def mountable(folder: Path) -> str | None:
 def full_disk(folder: Path, number: int, rng: random.Random) -> list[Verdict]:
     """A file system with room for the run and little more: less than a save needs."""
     begun = folder.parents[1] / "runs" / "begun"
-    pages = sum(-(-p.stat().st_size // PAGE) for p in begun.rglob("*") if p.is_file())
-    with _small_disk((pages + rng.randint(0, 10)) * PAGE) as disk:
+    sizes = [path.stat().st_size for path in begun.rglob("*") if path.is_file()]
+    taken = sum(-(-size // PAGESIZE) * PAGESIZE for size in sizes)
+    with _small_disk(taken + rng.randint(0, 40) * KIB) as disk:
         (disk / "cache").symlink_to(folder.parents[1] / "cache")
         workdir = disk / "rows" / "run"
         shutil.copytree(begun, workdir)
