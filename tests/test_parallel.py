@@ -126,6 +126,12 @@ one_device = functools.cache(functools.partial(run, mode=None, num=1))
 one_epoch = functools.cache(functools.partial(run_epoch, mode=None, num=1))
 
 
+def close(params, expected):
+    """Parameters after many steps, whose rounding has grown."""
+    for a, b in zip(*map(jax.tree.leaves, (params, expected)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 def rows(fast):
     def row(name, mode, num):
         quick = name in fast and num == 4
@@ -144,8 +150,7 @@ def test_50_steps_give_the_losses_and_the_very_noise_of_one_device(name, mode, n
     for key in noise:
         np.testing.assert_array_equal(got[key], expected[key])
     assert len(np.unique([expected[key] for key in noise])) == BATCH * NUM_STEPS
-    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    close(own, params)
 
 
 @pytest.mark.parametrize(("name", "mode", "num"), rows(("elbo",)))
@@ -155,8 +160,7 @@ def test_60_steps_of_the_epoch_are_those_of_one_device(name, mode, num):
     for mine, theirs in zip(got, expected, strict=True):
         for key in theirs:
             np.testing.assert_allclose(mine[key], theirs[key], rtol=1e-5, err_msg=key)
-    for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    close(own, params)
 
 
 # Rows whose rounding grows along the 50 steps, with the largest relative difference
@@ -272,6 +276,14 @@ def test_a_mesh_of_any_shape_and_names_will_do():
     np.testing.assert_allclose(metrics["x"], IMAGES[:BATCH].mean(), rtol=1e-6)
 
 
+def poisoned():
+    """A step that a row of its batch can spoil, and the state before it."""
+    model, objective = toy.small_vae(4, hidden=()), poison.OBJECTIVE
+    step = functools.partial(train_step, model, objective, OPTIMIZER)
+    x = IMAGES[:BATCH]
+    return step, vaejax.init_state(jax.random.key(0), model, objective, OPTIMIZER, x)
+
+
 def copies(state):
     """Every device's own copy of a state, on the host."""
     state = state._replace(key=jax.random.key_data(state.key))
@@ -283,13 +295,9 @@ def copies(state):
 
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_100_faults_each_in_one_shard_change_no_state_on_any_device(mode):
-    model, objective = toy.small_vae(4, hidden=()), poison.OBJECTIVE
-    step = functools.partial(train_step, model, objective, OPTIMIZER)
+    step, state = poisoned()
     step = vaejax.parallelize(step, mesh(4), mode)
     good = poison.batch(IMAGES[:BATCH])
-    state = vaejax.init_state(
-        jax.random.key(0), model, objective, OPTIMIZER, IMAGES[:BATCH]
-    )
     state, _ = jax.block_until_ready(step(state, good))
     before = copies(state._replace(step=jnp.int32(0), skipped=jnp.int32(0)))
     rng, met = np.random.default_rng(0), set()
@@ -313,31 +321,24 @@ def test_100_faults_each_in_one_shard_change_no_state_on_any_device(mode):
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_a_trial_is_taken_back_on_every_device_where_one_shard_fails(mode):
     """Against one device that looks at every step: the same are taken, the same not."""
-    model, objective = toy.small_vae(4, hidden=()), poison.OBJECTIVE
-    step = functools.partial(train_step, model, objective, OPTIMIZER)
     data = poison.batch(IMAGES)
     kinds = jnp.array([poison.RATE, poison.DISTORTION, poison.GRADIENT])
     data["bad"] = data["bad"].at[jnp.array([3, 90, 250])].set(kinds)
 
-    def run(compiled):
-        state = vaejax.init_state(
-            jax.random.key(0), model, objective, OPTIMIZER, IMAGES[:BATCH]
-        )
-        return jax.block_until_ready(compiled(state, data=data))
-
+    step, state = poisoned()
     epoch = functools.partial(train_epoch, step, BATCH)
-    expected, counts = run(jax.jit(functools.partial(epoch, num_on_trial=1)))
+    one_by_one = jax.jit(functools.partial(epoch, num_on_trial=1))
+    expected, counts = jax.block_until_ready(one_by_one(state, data=data))
     assert counts["skipped"] == 3
     trial = functools.partial(epoch, num_on_trial=16)
-    state, metrics = run(vaejax.parallelize(trial, mesh(4), mode))
+    trial = vaejax.parallelize(trial, mesh(4), mode)
+    state, metrics = jax.block_until_ready(trial(state, data=data))
     for name in counts:
         np.testing.assert_allclose(metrics[name], counts[name], rtol=1e-5, err_msg=name)
     for one in copies(state):
         for other in one[1:]:
             np.testing.assert_array_equal(other, one[0])
-    mine, theirs = (jax.tree.leaves(s.params) for s in (state, expected))
-    for a, b in zip(mine, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    close(state.params, expected.params)
 
 
 def test_an_estimate_for_every_image_is_that_of_one_device():
