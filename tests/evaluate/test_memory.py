@@ -74,7 +74,11 @@ print((run(2**28) - before) / 2**28)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts resident bytes as Linux")
 def test_a_process_takes_the_memory_it_is_given_and_no_more():
-    """Resident bytes: XLA's own account omits what its CPU libraries take."""
+    """Resident bytes: XLA's own account omits what its CPU libraries take.
+
+    Of equal runs 0.36 to 0.52. Of 200 particles 143 x 100 are held, two thirds of what
+    is estimated to fit; where the parts are full (290) a run may pass the bound.
+    """
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
     )

@@ -67,9 +67,10 @@ def log_likelihood(
       params: its parameters.
       x: images, a pytree of arrays `[N, ...]`, ready for the likelihood.
       num_particles: K, at least 1.
-      memory: bytes, at most, of results and intermediate results, on each device; x
-        and the parameters are not counted. Default: 8 MiB beside the results, good on
-        a CPU, or what one particle of one image needs. A GPU likes more.
+      memory: bytes, at most, of results and intermediate results, on each device, by
+        the compiler's account (a CPU's libraries may take a third more); x and the
+        parameters are not counted. Default: 8 MiB beside the results, good on a CPU,
+        or what one particle of one image needs. A GPU likes more.
 
     Returns:
       The estimates `[N]`, and `[N]` each: `elbo`, `distortion` and `rate` (means over
