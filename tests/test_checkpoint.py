@@ -330,3 +330,22 @@ def test_a_save_of_300_mb_keeps_the_loop_for_a_fifth_of_its_time_at_most(tmp_pat
             whole = time.perf_counter() - began
             shares.append((returned - began) / whole)
     assert np.median(shares[1:]) < 0.2
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "high"])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_score_that_is_no_finite_number_is_never_the_best(tmp_path, bad, at):
+    state, epoch = make()
+    scores = [0.1, 0.9, 0.5]
+    scores.insert(at, bad)
+    with Checkpoints(tmp_path, best="elbo", num_newest=1) as checkpoints:
+        for score in scores:
+            state, _ = epoch(state, data=X)
+            checkpoints.save(state, {"elbo": score})
+        best = 10 if at == 3 else 15
+        assert checkpoints.best_step() == best
+        assert checkpoints.steps() == [best, 20]
+        with Checkpoints(tmp_path, best="elbo", read_only=True) as look:
+            assert look.best_step() == best
+        with pytest.raises(TypeError, match="JSON"):
+            checkpoints.save(epoch(state, data=X)[0], {"elbo": jnp.ones(())})

@@ -6,8 +6,11 @@ checkpoints/damaged-80      what was found to differ from its manifest, set asid
 checkpoints/unsealed-90     what a kill left without one, set aside
 """
 
+import contextlib
 import fcntl
 import hashlib
+import json
+import math
 import os
 import re
 import socket
@@ -68,8 +71,8 @@ class Checkpoints:
           num_newest: how many of the newest are kept, at least 1; with one, damage to
             it leaves nothing to go back to.
           best: the name of a note given to `save`; the checkpoints where it is largest
-            are kept beside the newest. A checkpoint without it is never the best.
-            Default: the newest alone.
+            are kept beside the newest. A checkpoint without it, or where it is not
+            finite, is never the best. Default: the newest alone.
           num_best: how many of the best are kept.
           read_only: leave the folder as it is, for a look at a run that another
             process may be writing.
@@ -129,6 +132,7 @@ class Checkpoints:
           notes: anything JSON can hold, kept beside the state.
 
         Raises:
+          TypeError: if JSON cannot hold the notes.
           ValueError: if the folder holds this step or a later one, or is read-only.
           OSError: if it cannot be written, or the one before could not be, in the
             background.
@@ -137,8 +141,8 @@ class Checkpoints:
             raise ValueError(f"{self._folder} was opened to read only.")
         self.wait()
         notes = dict(notes or {})
-        score = None if self._best_of is None else notes.get(self._best_of)
-        step = int(state.step)
+        json.dumps(notes)  # raises now, not in the background
+        score, step = self._score(notes), int(state.step)
         own = jax.tree.map(jnp.copy, _storable(state))  # what the next step donates
         try:
             saved = self._manager.save(
@@ -200,9 +204,16 @@ class Checkpoints:
         return [step for step in _numbered(self._folder) if self._is_sealed(step)]
 
     def best_step(self) -> int | None:
-        """The step where the note named `best` is largest, if there is one."""
-        self.wait()
-        return self._manager.best_step() if self._best_of is not None else None
+        """The step where the note named `best` is largest, if there is one.
+
+        Of equal ones the newest.
+        """
+        scores = []
+        for step in self.steps():
+            with contextlib.suppress(FileNotFoundError):  # deleted by who writes
+                scores.append((self._score(self._notes(step)), step))
+        scores = [pair for pair in scores if pair[0] is not None]
+        return max(scores)[1] if scores else None
 
     def wait(self) -> None:
         """Waits for the background writes.
@@ -242,6 +253,16 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _score(self, notes: Mapping[str, Any]) -> float | None:
+        """How good a checkpoint is, by its notes; None if that is no finite number."""
+        score = None if self._best_of is None else notes.get(self._best_of)
+        finite = isinstance(score, int | float) and math.isfinite(score)
+        return score if finite else None
+
+    def _notes(self, step: int) -> dict[str, Any]:
+        handler, folder = ocp.JsonCheckpointHandler(), self._folder / str(step)
+        return dict(handler.restore(folder / "notes", args=ocp.args.JsonRestore()))
 
     def _is_sealed(self, step: int) -> bool:
         try:
@@ -293,7 +314,7 @@ class Checkpoints:
         into = ocp.checkpoint_utils.construct_restore_args(target)
         folder = self._folder / str(step)
         try:
-            states, notes = ocp.PyTreeCheckpointHandler(), ocp.JsonCheckpointHandler()
+            states = ocp.PyTreeCheckpointHandler()
             self._check(step, states.metadata(folder / "state").tree, target)
             if shapes_alone:
                 self._check_size(step, target)
@@ -301,7 +322,7 @@ class Checkpoints:
                 folder / "state",
                 args=ocp.args.PyTreeRestore(target, restore_args=into),
             )
-            said = notes.restore(folder / "notes", args=ocp.args.JsonRestore())
+            notes = self._notes(step)
         except _MismatchError:
             raise
         except Exception as error:  # orbax and tensorstore raise all kinds
@@ -311,7 +332,7 @@ class Checkpoints:
                 "was saved, or delete its folder to go on from an older one."
             ) from error
         key = jax.random.wrap_key_data(stored.key, impl=jax.random.key_impl(state.key))
-        return stored._replace(key=key), dict(said)
+        return stored._replace(key=key), notes
 
     def _check(self, step: int, saved: Any, target: Any) -> None:
         """Compares what was saved with what is wanted, leaf by leaf."""
