@@ -17,6 +17,7 @@ import jax
 
 from experiments import progress
 from experiments.errors import UserError
+from experiments.optimizer import check_learning_rate
 from experiments.report import style
 from experiments.report import subject as subjects
 from experiments.report.classes import classes as ask_classes
@@ -85,10 +86,7 @@ def compare(
     """
     start = time.perf_counter()
     check_seed(seed)
-    if not 0 < learning_rate < math.inf:
-        raise UserError(
-            f"learning_rate must be positive and finite, got {learning_rate}."
-        )
+    check_learning_rate(learning_rate)
     if any(width < 1 for width in hidden):
         raise UserError(f"hidden must be widths of at least 1, got {tuple(hidden)}.")
     try:

@@ -24,6 +24,7 @@ import vaejax
 from experiments import progress
 from experiments.errors import UserError
 from experiments.loop import MAX_SKIPPED, check_taken, say
+from experiments.optimizer import check_learning_rate
 from experiments.pictures import save_grid
 from experiments.report import classifier as classifiers
 from experiments.report.subject import Subject, unit
@@ -82,6 +83,7 @@ def conditional(
     """
     begin = time.perf_counter()
     check_seed(seed)
+    check_learning_rate(learning_rate)
     if min(num_steps, batch_size, latent_dim, *hidden) < 1:
         raise UserError("counts and widths must be at least 1.")
     try:

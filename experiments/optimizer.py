@@ -20,6 +20,16 @@ SCALES: dict[str, Callable[[], optax.GradientTransformation]] = {
 }
 
 
+def check_learning_rate(rate: float) -> None:
+    """Refuses a step size that is no size.
+
+    Raises:
+      UserError: if it is not positive and finite.
+    """
+    if not 0 < rate < math.inf:
+        raise UserError(f"--learning-rate must be positive and finite, got {rate}.")
+
+
 def build_optimizer(training: dict[str, Any]) -> optax.GradientTransformation:
     """Clips, scales, decays the weights, and applies the learning rate.
 
@@ -35,8 +45,7 @@ def build_optimizer(training: dict[str, Any]) -> optax.GradientTransformation:
     """
     rate, decay = training["learning_rate"], training["weight_decay"]
     clip, num_steps = training["clip_norm"], training["num_steps"]
-    if not 0 < rate < math.inf:
-        raise UserError(f"--learning-rate must be positive and finite, got {rate}.")
+    check_learning_rate(rate)
     if not 0 <= decay < math.inf:
         raise UserError(f"--weight-decay must be at least 0 and finite, got {decay}.")
     if clip is not None and not clip > 0:

@@ -22,6 +22,7 @@ from experiments.few_labels.generative import Training, m1_codes, m2, m2_model
 from experiments.few_labels.plain import NUM_FOLDS, plain, shallow
 from experiments.few_labels.task import load
 from experiments.loop import say
+from experiments.optimizer import check_learning_rate
 from experiments.scoring import check_seed
 from experiments.workdir import made, write_json
 from vaejax import checks, networks, objectives
@@ -75,6 +76,7 @@ def semi_supervised(
     """
     begin = time.perf_counter()
     check_seed(seed)
+    check_learning_rate(learning_rate)
     if (
         min(num_labels, num_steps, batch_size, latent_dim, *hidden, *m1_hidden) < 1
         or num_seeds < 2

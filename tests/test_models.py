@@ -1,17 +1,21 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import vaejax
 from tests import toy, toy_conditional
-from vaejax import likelihoods, networks, posteriors, priors
+from vaejax import evaluate, export, likelihoods, networks, posteriors, priors, samplers
 from vaejax.base import Family
 from vaejax.models import conditioned
+from vaejax.objectives import elbo, iwae
 
 EXACT = toy_conditional.conditional_gaussian()
 MODEL = EXACT.model()
-X, LABEL = EXACT.draw(8)
+X, LABEL = BATCH = EXACT.draw(8)
 
 
 def test_the_likelihood_given_y_is_scipys_of_x_given_y():
@@ -75,6 +79,33 @@ def test_networks_are_given_pairs_and_the_prior_an_encoder_of_pairs():
 def test_a_model_of_plain_x_is_its_own():
     model = toy.small_vae()
     assert conditioned(model, X) == (model, X)
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("simulation_based_calibration", evaluate.simulation_based_calibration),
+        ("bidirectional", evaluate.bidirectional),
+        ("elbo_decomposition", partial(evaluate.elbo_decomposition, x=BATCH)),
+        ("cluster_probabilities", partial(evaluate.cluster_probabilities, x=BATCH)),
+        ("An export", lambda key, **parts: export.programs(x=BATCH, **parts)),
+        ("A post-hoc sampler", partial(samplers.codes, x=BATCH)),
+        ("samplers.prior", partial(samplers.prior(), x=BATCH)),
+        ("aggregated_posterior", partial(samplers.aggregated_posterior(), x=BATCH)),
+    ],
+)
+def test_what_takes_a_model_of_x_alone_says_how_to_make_one(name, ask):
+    message = rf"{name} takes a Model of x alone.*model\.given\(y\) of one y"
+    with pytest.raises(TypeError, match=message):
+        ask(jax.random.key(0), model=MODEL, params=EXACT.params())
+
+
+@pytest.mark.parametrize("objective", [elbo(), vaejax.watched(iwae())])
+def test_a_step_on_x_alone_says_how_to_give_it_a_condition(objective):
+    parts = MODEL, objective, optax.sgd(0.1)
+    state = vaejax.init_state(jax.random.key(0), *parts, BATCH)
+    with pytest.raises(AttributeError, match=r"vaejax\.objectives\.conditional"):
+        vaejax.train_step(*parts, state, BATCH)
 
 
 def test_no_classes_are_an_error():

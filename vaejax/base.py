@@ -122,6 +122,13 @@ class ConditionalModel(NamedTuple):
     init: Callable[[Key, X], Params]
     given: Callable[[Any], Model]
 
+    def __getattr__(self, name: str) -> Any:
+        """Says what there is to do, where somebody wanted a `Model`."""
+        raise AttributeError(
+            f"A ConditionalModel has no {name!r}, since it waits for a condition: give "
+            "model.given(y), or train with vaejax.objectives.conditional(objective)."
+        )
+
 
 def nothing(*args: Any) -> dict[str, Any]:
     """The `init` of what has nothing to learn."""

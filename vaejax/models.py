@@ -177,3 +177,21 @@ def conditioned(model: Model | ConditionalModel, x: X) -> tuple[Model, X]:
     if isinstance(model, ConditionalModel):
         return model.given(x[1]), x[0]
     return model, x
+
+
+def unconditional(model: Model | ConditionalModel, who: str) -> Model:
+    """The same model, refused if it waits for a condition.
+
+    Args:
+      model: any model.
+      who: takes no batches `(x, y)`.
+
+    Raises:
+      TypeError: if it is a `ConditionalModel`.
+    """
+    if isinstance(model, ConditionalModel):
+        raise TypeError(
+            f"{who} takes a Model of x alone, and this one waits for a condition: give "
+            "it model.given(y) of one y, and no batches (x, y)."
+        )
+    return model

@@ -123,9 +123,3 @@ def test_a_hierarchy_is_an_error():
     model = MODEL._replace(prior=lambda params: Two())
     with pytest.raises(TypeError, match="hierarchy"):
         simulation_based_calibration(jax.random.key(0), model, EXACT.params())
-
-
-def test_a_model_that_waits_for_a_condition_is_an_error():
-    waiting = vaejax.base.ConditionalModel(None, lambda y: MODEL)
-    with pytest.raises(TypeError, match=r"model\.given\(y\)"):
-        simulation_based_calibration(jax.random.key(0), waiting, EXACT.params())

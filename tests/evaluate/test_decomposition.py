@@ -130,9 +130,3 @@ def test_a_hierarchy_and_a_count_below_1_are_errors():
         elbo_decomposition(jax.random.key(0), model, PARAMS, X)
     with pytest.raises(ValueError, match="at least 1, got 16, 64 and 0"):
         elbo_decomposition(jax.random.key(0), MODEL, PARAMS, X, chunk=0)
-
-
-def test_a_model_that_waits_for_a_condition_is_an_error():
-    waiting = vaejax.base.ConditionalModel(None, lambda y: MODEL)
-    with pytest.raises(TypeError, match=r"model\.given\(y\)"):
-        elbo_decomposition(jax.random.key(0), waiting, PARAMS, X)

@@ -86,6 +86,8 @@ def test_data_without_labels_are_an_error_that_names_them():
         classifier_features(TINY._replace(validation=unknown))
     with pytest.raises(ValueError, match="at least 1, got 0 and 128"):
         small(num_steps=0)
+    with pytest.raises(ValueError, match="learning_rate must be positive"):
+        small(learning_rate=-1.0)
 
 
 def test_the_hash_is_that_of_the_parameters_it_carries(first):

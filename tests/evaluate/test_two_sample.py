@@ -87,6 +87,11 @@ def test_the_chunks_change_nothing():
     assert values[0] == values[1]
 
 
+def test_of_what_is_not_finite_there_is_no_p_value():
+    x = jnp.ones((4, 2)).at[0, 0].set(jnp.nan)
+    assert jnp.isnan(two_sample_test(jax.random.key(7), x, jnp.ones((5, 2)), 9).p_value)
+
+
 def test_too_few_rows_or_counts_are_errors():
     x = jnp.ones((4, 2))
     with pytest.raises(ValueError, match="2 rows, got 1 and 4"):

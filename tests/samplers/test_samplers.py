@@ -222,9 +222,17 @@ def test_too_few_examples_are_an_error_that_names_both_numbers():
         (samplers.two_stage, {"hidden": (0,)}, "at least 1"),
         (samplers.flow, {"batch_size": 0}, "at least 1, got 5000 and 0"),
         (samplers.flow, {"num_flows": 0}, "at least 1, got 1 and 0"),
+        (samplers.flow, {"learning_rate": -1.0}, "must be positive .* got -1"),
+        (samplers.two_stage, {"learning_rate": float("nan")}, "positive .* got nan"),
         (samplers.flow, {"flow": flows.planar}, "forward only"),
     ],
 )
 def test_what_a_factory_cannot_use_is_an_error_that_names_it(factory, flags, match):
     with pytest.raises(ValueError, match=match):
         factory(**flags)
+
+
+def test_a_fit_that_diverges_is_an_error():
+    law = samplers.flow(flow=MAF, num_steps=60, batch_size=100, learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"last .* of 60 steps were not finite"):
+        law(jax.random.key(0), SAME, {}, X)

@@ -25,7 +25,7 @@ from vaejax.base import (
     split,
 )
 from vaejax.batch import batch_size, example_keys
-from vaejax.models import conditioned
+from vaejax.models import conditioned, unconditional
 
 TARGET = 0.65  # share of moves accepted, to which the pilot run drives the step size
 FIRST_STEP = 0.3  # where the prior has unit scale
@@ -158,12 +158,14 @@ def bidirectional(
 
     Raises:
       ValueError: if a count is below its least.
-      TypeError: if z is not one array, as in a hierarchy.
+      TypeError: if z is not one array, as in a hierarchy, or the model waits for a
+        condition.
 
     References:
       Grosse et al., 2015, https://arxiv.org/abs/1511.02543.
     """
     _check(num_chains, num_temperatures, num_leapfrog, images, num_images)
+    model = unconditional(model, "bidirectional")
     z_key, x_key, key = split(key, 3)
     z = model.prior(params).sample(z_key, (num_images,))
     x = model.decode(params, z).sample(x_key)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vaejax.base import ConditionalModel, Key, Model, Params, X, split
+from vaejax.base import Key, Model, Params, X, split
 from vaejax.batch import example_keys
+from vaejax.models import unconditional
 
 
 class Calibration(NamedTuple):
@@ -70,9 +71,7 @@ def simulation_based_calibration(
       Talts et al., 2018, https://arxiv.org/abs/1804.06788.
     """
     _check(num_simulations, num_draws, num_bins, simulations)
-    if isinstance(model, ConditionalModel):
-        raise TypeError("Calibration simulates x alone: give it model.given(y).")
-    prior = model.prior(params)
+    prior = unconditional(model, "simulation_based_calibration").prior(params)
 
     def rank(key: Key) -> jax.Array:
         z_key, x_key, draw_key = split(key[None], 3)  # a batch of one

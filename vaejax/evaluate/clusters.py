@@ -6,6 +6,7 @@ import jax
 
 from vaejax.base import Key, Model, Params, X
 from vaejax.batch import batch_size, example_keys
+from vaejax.models import unconditional
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_particles", "images"))
@@ -32,7 +33,7 @@ def cluster_probabilities(
       `[N, K]`; the cluster of an example is its argmax.
 
     Raises:
-      TypeError: if the prior has no components.
+      TypeError: if the prior has no components, or the model waits for a condition.
       ValueError: if a count is less than 1.
 
     References:
@@ -43,7 +44,7 @@ def cluster_probabilities(
             "num_particles and images must be at least 1, got "
             f"{num_particles} and {images}."
         )
-    prior = model.prior(params)
+    prior = unconditional(model, "cluster_probabilities").prior(params)
     responsibilities = getattr(prior, "responsibilities", None)
     if responsibilities is None:
         raise TypeError(

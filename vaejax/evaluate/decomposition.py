@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
-from vaejax.base import ConditionalModel, Distribution, Key, Metrics, Model, Params, X
+from vaejax.base import Distribution, Key, Metrics, Model, Params, X
 from vaejax.batch import Shared, batch_size, example_keys
 from vaejax.distributions.pairwise import pairwise_log_prob
+from vaejax.models import unconditional
 
 
 class Decomposition(NamedTuple):
@@ -73,12 +74,7 @@ def elbo_decomposition(
             "num_particles, images and chunk must be at least 1, got "
             f"{num_particles}, {images} and {chunk}."
         )
-
-    if isinstance(model, ConditionalModel):
-        raise TypeError(
-            "The posteriors of a mixture share one model: give model.given(y) of one "
-            "condition, and its x alone."
-        )
+    model = unconditional(model, "elbo_decomposition")
 
     def one_image(pair: tuple[X, Key]) -> Metrics:
         image, key = jax.tree.map(lambda leaf: leaf[None], pair)  # a batch of one

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from vaejax.base import Key, Params
+from vaejax.checks import check_positive
 from vaejax.networks import mlp
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def classifier_features(
       `Features`.
 
     Raises:
-      ValueError: if there are no labels or no held-out images, or a count is less
-        than 1.
+      ValueError: if there are no labels or no held-out images, a count is less than
+        1, or the learning rate not positive.
     """
     from vaejax.checkpoint import params_sha256
 
@@ -86,6 +87,7 @@ def classifier_features(
             "num_steps and batch_size must be at least 1, got "
             f"{num_steps} and {batch_size}."
         )
+    check_positive(learning_rate=learning_rate)
     x, label = _labelled(dataset, dataset.train, "training")
     held_out = dataset.validation if dataset.test is None else dataset.test
     other, truth = _labelled(dataset, held_out, "held-out")

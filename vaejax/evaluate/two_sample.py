@@ -48,7 +48,7 @@ def two_sample_test(
         there all the time.
 
     Returns:
-      A `TwoSampleTest`.
+      A `TwoSampleTest`; of features that are not finite, NaN.
 
     Raises:
       AssertionError: if x and y are not two matrices of one width.
@@ -78,6 +78,7 @@ def two_sample_test(
     # The same division sums in another order: what rounding alone sets apart is equal.
     exceed = others >= statistic - 1e-6 * kernel.max()
     p_value = (1 + exceed.sum()) / (1 + num_permutations)
+    p_value = jnp.where(jnp.isfinite(statistic), p_value, jnp.nan)
     return TwoSampleTest(p_value, statistic, bandwidth)
 
 

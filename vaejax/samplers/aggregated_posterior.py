@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from vaejax.base import Distribution, Key, Model, Params, X
 from vaejax.batch import batch_size
 from vaejax.distributions import Mixture
+from vaejax.models import unconditional
 from vaejax.samplers.codes import Sampler
 
 
@@ -18,11 +19,15 @@ def aggregated_posterior() -> Sampler:
     Returns:
       A `Sampler` of `Mixture`; it has a density where the posterior has one.
 
+    Raises:
+      TypeError: when it is used, if the model waits for a condition.
+
     References:
       Tomczak and Welling, 2018, https://arxiv.org/abs/1705.07120.
     """
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
-        return Mixture(jnp.zeros(batch_size(x)), model.encode(params, x))
+        own = unconditional(model, "samplers.aggregated_posterior")
+        return Mixture(jnp.zeros(batch_size(x)), own.encode(params, x))
 
     return sampler

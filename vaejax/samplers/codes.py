@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vaejax.base import ConditionalModel, Distribution, Key, Model, Objective, Params, X
+from vaejax.base import Distribution, Key, Model, Objective, Params, X
 from vaejax.batch import batch_size as num_examples
 from vaejax.batch import example_keys
 from vaejax.epoch import train_epoch
+from vaejax.models import unconditional
 from vaejax.train import init_state, train_step
 
 # `(key, model, params, x)` to a law of z; x `[N, ...]` is ready for the encoder.
@@ -31,8 +32,7 @@ def codes(key: Key, model: Model, params: Params, x: X) -> jax.Array:
       TypeError: if the latents are not one array, as in a hierarchy, or the model waits
         for a condition.
     """
-    if isinstance(model, ConditionalModel):
-        raise TypeError("A sampler needs a Model: give it model.given(y), and x alone.")
+    model = unconditional(model, "A post-hoc sampler")
 
     def one(pair: tuple[X, Key]) -> jax.Array:
         example, key = pair
@@ -66,7 +66,11 @@ def fit(
     batch_size: int,
     learning_rate: float,
 ) -> Params:
-    """Trains a model of codes `[N, D]` by Adam, its rate decayed to 0 by a cosine."""
+    """Trains a model of codes `[N, D]` by Adam, its rate decayed to 0 by a cosine.
+
+    Raises:
+      ValueError: if the last step was not finite, so not taken.
+    """
     schedule = optax.cosine_decay_schedule(learning_rate, num_steps)
     optimizer, batch_size = optax.adam(schedule), min(batch_size, len(z))
     state = init_state(key, model, objective, optimizer, z[:batch_size])
@@ -75,4 +79,9 @@ def fit(
     for first in range(0, num_steps, len(z) // batch_size):
         num = min(len(z) // batch_size, num_steps - first)
         state, _ = epoch(state, data=z, num_steps=jnp.int32(num))
+    if not isinstance(state.skipped, jax.core.Tracer) and state.skipped > 0:
+        raise ValueError(
+            f"The last {state.skipped} of {num_steps} steps were not finite: lower "
+            "learning_rate, or look at the codes."
+        )
     return state.params

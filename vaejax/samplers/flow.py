@@ -6,6 +6,7 @@ import jax
 
 from vaejax import flows, priors
 from vaejax.base import Distribution, Key, Metrics, Model, Objective, Params, X, split
+from vaejax.checks import check_positive
 from vaejax.distributions import Rescaled
 from vaejax.samplers.codes import Sampler, codes, fit, moments
 
@@ -37,7 +38,8 @@ def flow(
       A `Sampler`.
 
     Raises:
-      ValueError: if a count is less than 1, or the flow runs forward only.
+      ValueError: if a count is less than 1, the learning rate not positive, or the
+        flow runs forward only; of the sampler, if the fit diverges.
 
     References:
       Papamakarios et al., 2017, https://arxiv.org/abs/1705.07057.
@@ -49,6 +51,7 @@ def flow(
             "num_steps and batch_size must be at least 1, got "
             f"{num_steps} and {batch_size}."
         )
+    check_positive(learning_rate=learning_rate)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
         code_key, fit_key = split(key)

@@ -2,6 +2,7 @@
 
 from vaejax.base import Distribution, Key, Model, Params, X
 from vaejax.checks import check_positive
+from vaejax.models import unconditional
 from vaejax.samplers.codes import Sampler
 
 
@@ -20,12 +21,13 @@ def prior(*, temperature: float = 1.0) -> Sampler:
 
     Raises:
       ValueError: if a Python `temperature` is not positive.
-      TypeError: when it is used, if it is not 1 and the prior cannot be scaled.
+      TypeError: when it is used, if it is not 1 and the prior cannot be scaled, or the
+        model waits for a condition.
     """
     check_positive(temperature=temperature)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
-        law = model.prior(params)
+        law = unconditional(model, "samplers.prior").prior(params)
         if isinstance(temperature, int | float) and temperature == 1:
             return law
         tempered = getattr(law, "tempered", None)

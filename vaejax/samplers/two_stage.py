@@ -9,6 +9,7 @@ from flax import struct
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Distribution, Key, Model, Params, X, split
 from vaejax.batch import Shared
+from vaejax.checks import check_positive
 from vaejax.distributions import Rescaled
 from vaejax.models import latent_variable_model
 from vaejax.objectives import elbo
@@ -60,7 +61,8 @@ def two_stage(
       A `Sampler`; what it gives can be drawn from but has no density in closed form.
 
     Raises:
-      ValueError: if a count or a width is less than 1.
+      ValueError: if a count or a width is less than 1, or the learning rate not
+        positive; of the sampler, if the fit diverges.
 
     References:
       Dai and Wipf, 2019, https://arxiv.org/abs/1903.05789.
@@ -71,6 +73,7 @@ def two_stage(
             "num_steps and batch_size must be at least 1, got "
             f"{num_steps} and {batch_size}."
         )
+    check_positive(learning_rate=learning_rate)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
         code_key, fit_key = split(key)
