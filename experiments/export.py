@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from experiments.errors import UserError
 from experiments.models import trains_prior
-from experiments.workdir import load, recipe_of
+from experiments.workdir import load, made, recipe_of
 
 
 def export(
@@ -31,12 +31,12 @@ def export(
     shape = tuple(run.settings["data"]["event_shape"])
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     recipe, _ = recipe_of(run.settings, allow=allow)
+    said = {"prior_was_trained": trains_prior(recipe, shape)}
+    folder = made(out, "--out")
     try:
-        manifest = write(out, run.model, run.state.params, x, platforms=platforms)
+        manifest = write(
+            folder, run.model, run.state.params, x, platforms=platforms, notes=said
+        )
     except (TypeError, ValueError) as error:
         raise UserError(f"This run cannot be exported: {error}") from error
-    return {
-        "out": out,
-        "platforms": manifest["platforms"],
-        "prior_was_trained": trains_prior(recipe, shape),
-    }
+    return {"out": out, "platforms": manifest["platforms"]} | said

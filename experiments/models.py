@@ -110,7 +110,10 @@ def ae(
 
 
 def trains_prior(recipe: Recipe, event_shape: tuple[int, ...]) -> bool:
-    """Whether the loss asks for the prior at all, so that it says where codes lie."""
+    """Whether the loss asks for the prior at all, so that it says where codes lie.
+
+    What it then does with it is not seen: with `--beta 0` the answer is yes.
+    """
     asked = []
 
     def prior(params: Any) -> Distribution:

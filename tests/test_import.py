@@ -40,7 +40,7 @@ def test_importing_the_library_loads_nothing_heavy_beyond_its_four_dependencies(
 
 
 def test_the_heavy_modules_are_there_when_they_are_asked_for():
-    assert {"checkpoint", "data"} <= set(dir(vaejax))
+    assert {"checkpoint", "data", "export", "parameter_file"} <= set(dir(vaejax))
     with pytest.raises(AttributeError, match=r"vaejax.*'nonsense'"):
         vaejax.nonsense  # noqa: B018
 

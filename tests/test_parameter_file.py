@@ -94,6 +94,7 @@ def test_shapes_are_enough_to_read(path):
         {"key": jax.random.key(0)},
         {"__metadata__": np.zeros(1)},
         {"complex": np.zeros(1, np.complex64)},
+        {"no array": 1.0},
     ],
 )
 def test_what_the_format_cannot_hold_is_not_written(tmp_path, params):

@@ -47,7 +47,7 @@ from vaejax.train import train_step as train_step
 from vaejax.watched import watched as watched
 
 __version__ = "0.1.0"
-LAZY = ("checkpoint", "data")
+LAZY = ("checkpoint", "data", "export", "parameter_file")
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 
 from vaejax.base import Model, Params, X
 from vaejax.distributions import Normal
+from vaejax.models import unconditional
 from vaejax.parameter_file import export_params, named_leaves, write_bytes
 
 MANIFEST = "manifest.json"
@@ -55,8 +56,10 @@ def programs(
 
     Raises:
       ValueError: if a platform is unknown.
-      TypeError: if the likelihood has no mean, or the prior cannot be sampled.
+      TypeError: if the likelihood has no mean, the prior cannot be sampled, or the
+        model waits for a condition.
     """
+    model = unconditional(model, "An export")
     unknown = sorted(set(platforms) - {"cpu", "cuda", "rocm", "tpu"})
     if unknown or not platforms:
         raise ValueError(
@@ -113,6 +116,7 @@ def export(
     x: X,
     *,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+    notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `programs` and the parameters they take into a folder.
 
@@ -125,13 +129,17 @@ def export(
       params: its parameters.
       x: a batch of it, for the shapes.
       platforms: as in `programs`.
+      notes: what else the manifest should say, anything JSON can hold.
 
     Returns:
       The manifest.
 
     Raises:
       ValueError: as `programs` and `export_params` do.
+      TypeError: as `programs` does, or if JSON cannot hold the notes.
     """
+    notes = dict(notes or {})
+    json.dumps(notes)  # raises before any work
     made = programs(model, params, x, platforms=platforms)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +157,8 @@ def export(
             "inputs": ["params", *jax.tree.map(_shape, inputs)],
             "outputs": jax.tree.map(_shape, outputs),
         }
-    manifest = {"platforms": [*platforms], "jax": jax.__version__} | described
+    own = {"platforms": [*platforms], "jax": jax.__version__}
+    manifest = notes | own | described
     text = json.dumps(manifest, indent=2) + "\n"
     write_bytes(folder / MANIFEST, text.encode())
     return manifest

@@ -51,11 +51,12 @@ def export_params(
 
     leaves: dict[str, np.ndarray] = {}
     for name, leaf in named_leaves(params):
-        dtype = np.dtype(leaf.dtype) if isinstance(leaf.dtype, np.dtype) else None
-        if name in leaves or name == METADATA or dtype not in NAMES:
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        numbers = isinstance(dtype, np.dtype) and dtype in NAMES
+        if name in leaves or name == METADATA or not numbers:
             raise ValueError(
                 f"{name!r}: expected an array of numbers of a name of its own, got "
-                f"dtype {leaf.dtype}{', twice' if name in leaves else ''}. Rename it, "
+                f"dtype {dtype}{', twice' if name in leaves else ''}. Rename it, "
                 "or convert it first."
             )
         array = np.asarray(leaf).copy(order="C")  # a scalar stays an array

@@ -24,6 +24,9 @@ def test_a_run_becomes_a_folder_that_gives_its_numbers(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result == {"out": str(out), "platforms": ["cpu"], "prior_was_trained": True}
 
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["prior_was_trained"] is True  # for whoever has the folder alone
+
     trained = experiments.load(run)
     params = trained.state.params
     back = import_params(out / "params.safetensors", params)
@@ -37,3 +40,5 @@ def test_a_run_becomes_a_folder_that_gives_its_numbers(tmp_path, capsys):
 
     assert cli.main([*argv[:-1], "abacus"]) == 2
     assert "cpu, cuda, rocm and tpu" in capsys.readouterr().err
+    assert cli.main([*argv[:3], "--out", str(tmp_path / "F.npz")]) == 2
+    assert "--out" in capsys.readouterr().err
