@@ -149,7 +149,7 @@ def _scores(
             return evaluate.latent_distance(
                 key, model, params, images.images.x, train.x
             )
-        except TypeError as error:  # no mean in closed form
+        except (TypeError, ValueError) as error:  # no mean in closed form, few images
             raise NotMeasuredError(str(error)) from error
 
     scores: dict[str, Scored] = {}

@@ -1182,7 +1182,7 @@ MUTATIONS = (
         "objectives/conditional.py",
         "objective._replace(loss=loss, init=init, visible=visible)",
         "Objective(loss, init, visible)",
-        "test_watched.py::test_masked_denoising_and_conditional_keep_what_it_tells",
+        "test_watched.py::test_what_is_around_it_keeps_what_it_tells",
     ),
     Mutation(
         "a warm-up that ends at its start",
@@ -1267,6 +1267,49 @@ MUTATIONS = (
         "if used:",
         "evaluate/test_likelihood.py::test_where_the_estimate_is_too_low_the_compiled_"
         "program_is_asked",
+    ),
+    Mutation(
+        "a score of NaN is the best",
+        "checkpoint.py",
+        "isinstance(score, int | float) and math.isfinite(score)",
+        "isinstance(score, int | float)",
+        "test_checkpoint.py::test_a_score_that_is_no_finite_number_is_never_the_best",
+    ),
+    Mutation(
+        "features of NaN are of two laws",
+        "evaluate/two_sample.py",
+        "jnp.where(jnp.isfinite(statistic), p_value, jnp.nan)",
+        "p_value",
+        "evaluate/test_two_sample.py::test_of_what_is_not_finite_there_is_no_p_value",
+    ),
+    Mutation(
+        "a flow that diverged is drawn from",
+        "samplers/codes.py",
+        "state.skipped > 0",
+        "state.skipped < 0",
+        "samplers/test_samplers.py::test_a_fit_that_diverges_is_an_error",
+    ),
+    Mutation(
+        "m2 forgets what becomes of the means",
+        "objectives/semi_supervised.py",
+        "objective._replace(loss=loss, init=init, visible=visible)",
+        "Objective(loss, init, visible)",
+        "test_watched.py::test_what_is_around_it_keeps_what_it_tells",
+    ),
+    Mutation(
+        "a unit of NaN is active",
+        "watched.py",
+        "jnp.where(jnp.isnan(variance), variance, ~silent)",
+        "~silent",
+        "test_watched.py::test_a_step_has_collapsed_with_little_rate_or_no_active_unit",
+    ),
+    Mutation(
+        "a class alone has a silhouette of 0",
+        "evaluate/structure.py",
+        "return np.nan",
+        "return 0.0",
+        "evaluate/test_structure.py::test_the_silhouette_of_rare_classes_has_an_error_"
+        "where_it_can_be_estimated",
     ),
 )
 

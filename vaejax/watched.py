@@ -43,9 +43,10 @@ def watched(objective: Objective) -> Objective:
     Returns:
       An `Objective` with the loss, metrics and parameters of `objective`. `train_step`
       adds, where its rate is a metric: `collapsed`, 1 or 0; `active_units`, how many
-      there are, where the posterior has a mean in closed form and one layer, and the
-      batch two examples or more; `rate_per_dimension`, nats `[D]`, where posterior and
-      prior are products over the dimensions whose divergence is known.
+      there are, NaN if the variance of one is, where the posterior has a mean in closed
+      form and one layer, and the batch two examples or more; `rate_per_dimension`, nats
+      `[D]`, where posterior and prior are products over the dimensions whose divergence
+      is known.
 
     References:
       Burda et al., 2016, https://arxiv.org/abs/1509.00519, section 5.
@@ -97,7 +98,9 @@ def _told(means: Metrics) -> Metrics:
         return told
     collapsed = told["rate"] < SMALL_RATE
     if LOC in means:
-        silent = means[SQUARE] - means[LOC] ** 2 <= SMALL_VARIANCE  # [D]
-        told["active_units"] = jnp.sum(~silent, dtype=float)
+        variance = means[SQUARE] - means[LOC] ** 2  # [D]
+        silent = variance <= SMALL_VARIANCE
+        active = jnp.where(jnp.isnan(variance), variance, ~silent)
+        told["active_units"] = jnp.sum(active, dtype=float)
         collapsed |= silent.all()
     return told | {"collapsed": collapsed.astype(float)}

@@ -108,6 +108,26 @@ def test_rand_and_information_are_their_definitions():
     assert got["k_means_mutual_information"] == pytest.approx(information)
 
 
+@pytest.mark.parametrize(
+    ("label", "known"),
+    [
+        (np.arange(60) == 59, (True, False)),  # the group with the last has one class
+        (np.arange(60) >= 58, (True, True)),  # of two groups, that have both
+        (np.arange(60), (True, True)),
+        (np.maximum(np.arange(60), 1), (True, True)),  # a pair, in one group of 20
+    ],
+    ids=["one", "two", "alone", "pair"],
+)
+def test_the_silhouette_of_rare_classes_has_an_error_where_it_can_be_estimated(
+    label, known
+):
+    codes, _ = draw(60, 1.0, 0)
+    value, error = latent_structure(codes, label, codes, label)
+    got = value["silhouette"], error["silhouette"]
+    assert tuple(np.isfinite(got)) == known
+    assert all(np.isfinite(e) for name, e in error.items() if name != "silhouette")
+
+
 @pytest.mark.slow
 def test_the_reported_errors_are_the_spread_over_new_test_sets():
     train = draw(200, 2.0, 0)

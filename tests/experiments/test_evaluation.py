@@ -9,7 +9,7 @@ import pytest
 
 from experiments import cli
 from experiments.classifier import features_of
-from experiments.evaluation import everything, samples
+from experiments.evaluation import everything, latents, samples
 from experiments.evaluation.subject import NotMeasuredError, subject_of
 from experiments.workdir import load
 from tests.html_page import Page
@@ -227,6 +227,26 @@ def test_a_part_that_fails_does_not_take_the_others_with_it(
     assert "a broken part" in (tmp_path / "evaluation.html").read_text()
 
 
+def test_an_error_that_cannot_be_estimated_is_null(folder, tmp_path, monkeypatch):
+    def left_out(key, subject):
+        raise NotMeasuredError("not asked")
+
+    def of_a_rare_class(key, subject):
+        images = subject.held_out
+        rare = images._replace(label=(np.arange(len(images.x)) == 0).astype(int))
+        return latents.structure(key, subject._replace(held_out=rare))
+
+    whole = dict.fromkeys(everything.PARTS, left_out)
+    monkeypatch.setattr(
+        everything, "PARTS", whole | {"latent_structure": of_a_rare_class}
+    )
+    argv = ["evaluate", "--all", "--workdir", folder / "vaeF", "--out", tmp_path]
+    assert cli.main([str(word) for word in argv]) == 0
+    silhouette = parts_of(tmp_path)["latent_structure"][0]["silhouette"]
+    assert -1 < silhouette["value"] < 1
+    assert silhouette["standard_error"] is None
+
+
 @pytest.mark.slow
 def test_outliers_are_told_apart_and_the_same_images_by_no_score(
     capsys, folder, tmp_path
@@ -264,6 +284,21 @@ def test_of_an_auto_encoder_there_is_the_reconstruction_error_alone(capsys, fold
     for name in ("negative_elbo", "complexity_corrected", "likelihood_regret"):
         assert scores[name]["value"] is None
         assert "PointMass" in scores[name]["reason"]
+
+
+def test_training_images_too_few_for_a_distance_leave_the_other_scores(
+    capsys, folder, monkeypatch
+):
+    monkeypatch.setattr("experiments.anomalies.NUM_TRAIN", 3)  # of 3 dimensions
+    code, result, _ = call(
+        capsys, "anomalies", "--workdir", folder / "vaeF", "--outliers",
+        f"npz:{folder}/far.npz", "--num-steps", 1, "--num-particles", 2,
+        "--num-images", 5,
+    )  # fmt: skip
+    assert code == 0
+    lacking = {name for name, s in result["auroc"].items() if s["value"] is None}
+    assert lacking == {"latent_distance"}
+    assert "3 training examples" in result["auroc"]["latent_distance"]["reason"]
 
 
 @pytest.mark.parametrize(

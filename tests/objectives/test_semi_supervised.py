@@ -6,7 +6,7 @@ import pytest
 
 import vaejax
 from tests import toy, toy_conditional
-from vaejax import likelihoods, networks, posteriors, priors
+from vaejax import likelihoods, networks, posteriors, priors, watched
 from vaejax.base import Objective
 from vaejax.objectives import conditional, elbo, iwae, m2, masked, predict
 
@@ -47,25 +47,28 @@ def off(params, seed=0):
 def test_it_is_the_sum_over_labels_written_by_hand():
     params, alpha = off(EXACT.params(0.5, 1.3)), 0.7
     y = jnp.where(jnp.arange(12) < 7, -1, LABEL)
-    objective = m2(elbo(beta=0.5), CLASSIFIER, alpha=alpha)
+    inner = watched(elbo(beta=0.5))
+    objective = m2(inner, CLASSIFIER, alpha=alpha)
     loss, metrics = objective.loss(toy.keys(0, 12), MODEL, params, (X, y))
     per_label = [
-        elbo(beta=0.5).loss(toy.keys(0, 12), MODEL.given(label), params, X)
+        inner.loss(toy.keys(0, 12), MODEL.given(label), params, X)
         for label in jnp.arange(3)
     ]
     joint = np.stack([own for own, _ in per_label], axis=1) + np.log(3)
-    rate = np.stack([own["rate"] for _, own in per_label], axis=1)
+    names = "rate", "rate_per_dimension"  # a number for each example, and a vector
+    of_label = {n: np.stack([own[n] for _, own in per_label], axis=1) for n in names}
     log_q = np.asarray(predict(CLASSIFIER, params, X), np.float64)
     for i in range(12):
         if y[i] < 0:
             q = np.exp(log_q[i])
             expected = sum(q[c] * (joint[i, c] + log_q[i, c]) for c in range(3))
-            mean_rate = sum(q[c] * rate[i, c] for c in range(3))
         else:
+            q = np.eye(3)[y[i]]
             expected = joint[i, y[i]] - alpha * log_q[i, y[i]]
-            mean_rate = rate[i, y[i]]
         np.testing.assert_allclose(loss[i], expected, rtol=1e-5)
-        np.testing.assert_allclose(metrics["rate"][i], mean_rate, rtol=1e-5)
+        for name, value in of_label.items():
+            mean = sum(q[c] * value[i, c] for c in range(3))
+            np.testing.assert_allclose(metrics[name][i], mean, rtol=1e-5)
 
 
 def test_all_labels_known_it_is_the_conditional_bound_and_a_cross_entropy():

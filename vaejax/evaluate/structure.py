@@ -43,7 +43,8 @@ def latent_structure(
     Chance is 0 for the Rand index and about 0 for the last two. The errors are those of
     M held-out codes, given what was fitted: binomial for accuracies, for others a
     jackknife that leaves out one of 20 random groups at a time. The silhouette takes 21
-    passes over the distances of all pairs of held-out codes.
+    passes over the distances of all pairs of held-out codes; its error is NaN where one
+    of two classes is so rare that a group holds all of it.
 
     Args:
       train_codes: `[N, D]`, such as posterior means.
@@ -131,7 +132,15 @@ Measure = Callable[[np.ndarray], float]  # of the held-out codes of an index
 def _silhouette(codes: np.ndarray, label: np.ndarray) -> Measure:
     from sklearn.metrics import silhouette_score
 
-    return lambda index: silhouette_score(codes[index], label[index])
+    def silhouette(index: np.ndarray) -> float:
+        num_classes = len(np.unique(label[index]))
+        if num_classes == 1:  # there is no other class
+            return np.nan
+        if num_classes == len(index):  # each alone in its class, where it is 0
+            return 0.0
+        return silhouette_score(codes[index], label[index])
+
+    return silhouette
 
 
 def _agreements(

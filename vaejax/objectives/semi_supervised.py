@@ -66,9 +66,15 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
         unlabelled = jnp.sum(jnp.exp(log_q) * (joint + log_q), axis=-1)
         weight = jnp.where((y < 0)[:, None], jnp.exp(log_q), one_hot)
         loss = jnp.where(y < 0, unlabelled, labelled)
-        return jnp.where((y >= -1) & (y < num_classes), loss, jnp.nan), {
-            name: jnp.sum(weight * value, axis=-1) for name, value in metrics.items()
-        }
+
+        def average(value: jax.Array) -> jax.Array:  # [B, ..., C]
+            middle = tuple(range(1, value.ndim - 1))
+            return jnp.sum(jnp.expand_dims(weight, middle) * value, axis=-1)
+
+        return (
+            jnp.where((y >= -1) & (y < num_classes), loss, jnp.nan),
+            jax.tree.map(average, metrics),
+        )
 
     def init(key: Key, model: ConditionalModel, params: Params, batch: X) -> Params:
         x, _ = batch
@@ -77,7 +83,10 @@ def m2(objective: Objective, classifier: Headed, *, alpha: float = 1.0) -> Objec
         own = objective.init(key, model.given(jnp.int32(0)), params, x)
         return {"classifier": learned, "objective": own}
 
-    return Objective(loss, init, lambda batch: (objective.visible(batch[0]), batch[1]))
+    def visible(batch: X) -> X:
+        return objective.visible(batch[0]), batch[1]
+
+    return objective._replace(loss=loss, init=init, visible=visible)
 
 
 def predict(classifier: Headed, params: Params, x: X) -> jax.Array:

@@ -18,9 +18,6 @@ def sliced_distance(
 
     On a line the best match of two sets is in order of size.
 
-    The discrepancy reaches a learned prior through its draws; the weights of a mixture,
-    which decide where a draw comes from, get no gradient from it.
-
     Args:
       directions: unit vectors to average over, `[L, D]`.
       x: one set, `[N, D]`.
@@ -44,6 +41,9 @@ def sliced_wasserstein(
     :math:`(\cdot)_{(b)}` is the b-th in size over the global batch, and the directions
     :math:`\theta_l` are uniform on the sphere. The posterior needs no density:
     `point_mass` is the paper's deterministic encoder. `weight=0` is `reconstruction()`.
+
+    The discrepancy reaches a learned prior through its draws; the weights of a mixture,
+    which decide where a draw comes from, get no gradient from it.
 
     Args:
       weight: lambda; may be traced.
