@@ -11,7 +11,7 @@ from tests import toy, toy_conditional
 from vaejax import evaluate, export, likelihoods, networks, posteriors, priors, samplers
 from vaejax.base import Family
 from vaejax.models import conditioned
-from vaejax.objectives import elbo, iwae
+from vaejax.objectives import denoising, elbo, iwae
 
 EXACT = toy_conditional.conditional_gaussian()
 MODEL = EXACT.model()
@@ -100,7 +100,10 @@ def test_what_takes_a_model_of_x_alone_says_how_to_make_one(name, ask):
         ask(jax.random.key(0), model=MODEL, params=EXACT.params())
 
 
-@pytest.mark.parametrize("objective", [elbo(), vaejax.watched(iwae())])
+@pytest.mark.parametrize(
+    "objective",
+    [elbo(), vaejax.watched(iwae()), denoising(elbo(), lambda key, x: x)],
+)
 def test_a_step_on_x_alone_says_how_to_give_it_a_condition(objective):
     parts = MODEL, objective, optax.sgd(0.1)
     state = vaejax.init_state(jax.random.key(0), *parts, BATCH)

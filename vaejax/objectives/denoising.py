@@ -29,10 +29,11 @@ def denoising(objective: Objective, corruption: Callable[[Key, X], X]) -> Object
 
     def loss(key: Key, model: Model, params: Params, x: X) -> tuple[jax.Array, Metrics]:
         corruption_key, key = split(key)
+        of_clean = model.encode
 
         def encode(params: Params, x: X) -> Distribution:
             noisy = corruption(jax.random.clone(corruption_key), x)
-            return model.encode(params, noisy)
+            return of_clean(params, noisy)
 
         return objective.loss(key, model._replace(encode=encode), params, x)
 
