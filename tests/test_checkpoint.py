@@ -349,3 +349,15 @@ def test_a_score_that_is_no_finite_number_is_never_the_best(tmp_path, bad, at):
             assert look.best_step() == best
         with pytest.raises(TypeError, match="JSON"):
             checkpoints.save(epoch(state, data=X)[0], {"elbo": jnp.ones(())})
+
+
+def test_the_best_is_looked_for_when_all_processes_have_sealed(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, best="elbo") as checkpoints:
+        checkpoints.save(make()[0], {"elbo": 1.0})
+        checkpoints.wait()
+        sums = tmp_path / "0" / "SHA256SUMS.0-of-1"
+        late = sums.rename(tmp_path / "late")
+        monkeypatch.setattr(
+            "vaejax.checkpoint.barrier", lambda name: late.rename(sums)
+        )  # what the other process does while this one waits for it
+        assert checkpoints.best_step() == 0

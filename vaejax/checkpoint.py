@@ -176,9 +176,7 @@ class Checkpoints:
             structure, shape or type (the message names the first that differs), or
             it is damaged (the message names the file), or all there are.
         """
-        self.wait()
-        barrier("the checkpoints are sealed")
-        steps = self.steps()
+        steps = self._sealed_by_all()
         if step is not None and step not in steps:
             raise ValueError(f"{self._folder} holds no step {step}, only {steps}.")
         wanted = sorted(steps, reverse=True) if step is None else [step]
@@ -208,12 +206,12 @@ class Checkpoints:
 
         Of equal ones the newest.
         """
-        scores = []
-        for step in self.steps():
+        scored = []
+        for step in self._sealed_by_all():
             with contextlib.suppress(FileNotFoundError):  # deleted by who writes
-                scores.append((self._score(self._notes(step)), step))
-        scores = [pair for pair in scores if pair[0] is not None]
-        return max(scores)[1] if scores else None
+                if (score := self._score(self._notes(step))) is not None:
+                    scored.append((score, step))
+        return max(scored)[1] if scored else None
 
     def wait(self) -> None:
         """Waits for the background writes.
@@ -253,6 +251,12 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _sealed_by_all(self) -> list[int]:
+        """`steps`, the same in every process: after all have sealed what they wrote."""
+        self.wait()
+        barrier("the checkpoints are sealed")
+        return self.steps()
 
     def _score(self, notes: Mapping[str, Any]) -> float | None:
         """How good a checkpoint is, by its notes; None if that is no finite number."""
