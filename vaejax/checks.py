@@ -29,6 +29,21 @@ def check_positive(**numbers: Any) -> None:
             )
 
 
+def check_fit(num_steps: int, batch_size: int, learning_rate: float) -> None:
+    """Refuses to train on nothing, or by no step size.
+
+    Raises:
+      ValueError: if a count is less than 1 or the learning rate, a Python number, not
+        positive and finite.
+    """
+    if min(num_steps, batch_size) < 1:
+        raise ValueError(
+            "num_steps and batch_size must be at least 1, got "
+            f"{num_steps} and {batch_size}."
+        )
+    check_positive(learning_rate=learning_rate)
+
+
 def check_weights(**weights: Any) -> None:
     """Refuses weights below 0; what is traced, or a schedule's value, is not looked at.
 

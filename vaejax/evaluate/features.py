@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from vaejax.base import Key, Params
-from vaejax.checks import check_positive
+from vaejax.checks import check_fit
 from vaejax.networks import mlp
 
 if TYPE_CHECKING:
@@ -82,12 +82,7 @@ def classifier_features(
     """
     from vaejax.checkpoint import params_sha256
 
-    if min(num_steps, batch_size) < 1:
-        raise ValueError(
-            "num_steps and batch_size must be at least 1, got "
-            f"{num_steps} and {batch_size}."
-        )
-    check_positive(learning_rate=learning_rate)
+    check_fit(num_steps, batch_size, learning_rate)
     x, label = _labelled(dataset, dataset.train, "training")
     held_out = dataset.validation if dataset.test is None else dataset.test
     other, truth = _labelled(dataset, held_out, "held-out")

@@ -6,7 +6,7 @@ import jax
 
 from vaejax import flows, priors
 from vaejax.base import Distribution, Key, Metrics, Model, Objective, Params, X, split
-from vaejax.checks import check_positive
+from vaejax.checks import check_fit
 from vaejax.distributions import Rescaled
 from vaejax.samplers.codes import Sampler, codes, fit, moments
 
@@ -46,12 +46,7 @@ def flow(
       Kingma et al., 2016, https://arxiv.org/abs/1606.04934.
     """
     priors.flow(1, flow=flow, num_flows=num_flows)  # raises now, not when it is used
-    if min(num_steps, batch_size) < 1:
-        raise ValueError(
-            "num_steps and batch_size must be at least 1, got "
-            f"{num_steps} and {batch_size}."
-        )
-    check_positive(learning_rate=learning_rate)
+    check_fit(num_steps, batch_size, learning_rate)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
         code_key, fit_key = split(key)

@@ -9,7 +9,7 @@ from flax import struct
 from vaejax import likelihoods, networks, posteriors, priors
 from vaejax.base import Distribution, Key, Model, Params, X, split
 from vaejax.batch import Shared
-from vaejax.checks import check_positive
+from vaejax.checks import check_fit
 from vaejax.distributions import Rescaled
 from vaejax.models import latent_variable_model
 from vaejax.objectives import elbo
@@ -68,12 +68,7 @@ def two_stage(
       Dai and Wipf, 2019, https://arxiv.org/abs/1903.05789.
     """
     network = networks.mlp(hidden=hidden)
-    if min(num_steps, batch_size) < 1:
-        raise ValueError(
-            "num_steps and batch_size must be at least 1, got "
-            f"{num_steps} and {batch_size}."
-        )
-    check_positive(learning_rate=learning_rate)
+    check_fit(num_steps, batch_size, learning_rate)
 
     def sampler(key: Key, model: Model, params: Params, x: X) -> Distribution:
         code_key, fit_key = split(key)
